@@ -1,0 +1,2 @@
+# What the `flask` command works on: the app without the server around it.
+FLASK_APP=app:create_app

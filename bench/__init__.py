@@ -1,0 +1,1 @@
+"""The benchmark: Switchyard against a bare proxy, on the same core, in the same run."""

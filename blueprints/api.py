@@ -1,0 +1,280 @@
+"""What both API surfaces share: bodies in, errors out, and the headers on every answer."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+import gevent
+import orjson
+from flask import Blueprint, Flask, Request, Response, current_app, g, request
+from werkzeug.exceptions import HTTPException
+
+from blueprints.request_log import log_request
+from gateway.errors import (
+    GatewayError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    RequestTooLarge,
+)
+from gateway.quota import Demand, Standing
+
+PREFIX = "/api/"
+BODY_SECONDS = 60
+"""How long a client may take to send its body."""
+READ_SLICE = 1024 * 1024
+
+EXPOSED = ", ".join(
+    (
+        "x-request-id",
+        "X-RateLimit-Limit-Requests",
+        "X-RateLimit-Remaining-Requests",
+        "X-RateLimit-Reset-Requests",
+        "X-RateLimit-Limit-Tokens",
+        "X-RateLimit-Remaining-Tokens",
+        "X-RateLimit-Reset-Tokens",
+        "Retry-After",
+        "x-should-retry",
+        "x-gateway-provider",
+        "x-gateway-attempts",
+        "x-gateway-mode",
+        "x-gateway-warnings",
+        "x-gateway-cost-usd",
+    )
+)
+ALWAYS: tuple[tuple[str, str], ...] = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Expose-Headers", EXPOSED),
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+"""Headers of every API answer. No cookies, so any origin may read them."""
+
+JSON_TYPE = "application/json"
+
+
+class ApiRequest(Request):
+    """A request with an id of our own; one sent by the client is not trusted."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.started = time.monotonic()
+        self.request_id = "req_" + secrets.token_hex(16)
+        self.is_logged = False
+
+
+# ----------------------------------------------------------------------------- bodies
+
+
+def read_body() -> bytes:
+    """The request's body. Raises `RequestTooLarge` without reading more than the limit allows."""
+    environ = request.environ
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise InvalidRequest(
+            "Compressed request bodies are not supported. Send the body without Content-Encoding.",
+            code="unsupported_encoding",
+        )
+    limit = current_app.config["CONFIG"].max_body_mb * 1024 * 1024
+    declared = environ.get("CONTENT_LENGTH")
+    if declared and int(declared) > limit:
+        raise _too_large(limit)
+    try:
+        with gevent.Timeout(BODY_SECONDS):
+            return _read(environ, int(declared) if declared else None, limit)
+    except gevent.Timeout:
+        raise InvalidRequest(
+            f"The request body did not arrive within {BODY_SECONDS} s.", code="invalid_request"
+        ) from None
+    except OSError:
+        raise InvalidRequest("The request body broke off.", code="invalid_request") from None
+
+
+def _read(environ: dict, declared: int | None, limit: int) -> bytes:
+    stream = environ["wsgi.input"]
+    if declared is not None:
+        body = stream.read(declared)
+        if len(body) < declared:
+            raise OSError("fewer bytes than Content-Length says")
+        return body
+    if not environ.get("wsgi.input_terminated"):
+        return b""
+    parts, size = [], 0
+    while part := stream.read(READ_SLICE):
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The request body is larger than {limit // 2**20} MiB.")
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """A body as a JSON object, whatever its Content-Type says. Raises `InvalidRequest`."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(
+            "We could not parse the JSON body of your request. "
+            f"(HINT: {str(error).partition(':')[0]})",
+            code="invalid_json",
+        ) from None
+    if type(body) is not dict:
+        raise InvalidRequest("The JSON body of the request must be an object.", code="invalid_json")
+    return body
+
+
+# ----------------------------------------------------------------------------- headers
+
+
+def standing() -> Standing | None:
+    """Where the caller stands: as the admission left it, or as it is without one."""
+    known = g.get("standing")
+    key = g.get("key")
+    if known is None and key is not None:
+        platform = current_app.extensions["platform"]
+        known = platform.quota.peek(Demand(key.key_id, "chat", key.chat_rpm))
+    return known
+
+
+def headers_of(extra: list[tuple[str, str]] | None = None) -> list[tuple[str, str]]:
+    """The headers that every answer of the API carries, and `extra`."""
+    headers = [("x-request-id", request.request_id), *ALWAYS]
+    where = standing()
+    if where is not None:
+        headers += where.headers()
+    if extra:
+        headers += extra
+    return headers
+
+
+def json_response(
+    value: Any, status: int = 200, extra: list[tuple[str, str]] | None = None
+) -> Response:
+    return Response(orjson.dumps(value), status, headers_of(extra), content_type=JSON_TYPE)
+
+
+# ----------------------------------------------------------------------------- errors
+
+
+def error_response(error: GatewayError, write_error) -> Response:
+    """An error in the shape of a surface, with what an SDK needs to decide about a retry."""
+    return json_response(write_error(error), error.status, error.headers() + allow_header(error))
+
+
+def allow_header(error: GatewayError) -> list[tuple[str, str]]:
+    allowed = getattr(error, "allowed", None)
+    return [("Allow", ", ".join(sorted(allowed)))] if allowed else []
+
+
+def gateway_error(error: Exception) -> GatewayError:
+    """Any exception as one of ours. What is not foreseen says nothing about the inside."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    current_app.logger.exception("unhandled exception", extra={"id": request.request_id})
+    return InternalError("The server had an error processing your request. Sorry about that!")
+
+
+def _of_http(error: HTTPException) -> GatewayError:
+    if error.code == 404:
+        return unknown_url()
+    if error.code == 405:
+        ours = MethodNotAllowed(
+            f"Not allowed to {request.method} on {request.path}. "
+            "(HINT: Perhaps you meant to use a different HTTP method?)"
+        )
+        ours.allowed = getattr(error, "valid_methods", None)  # type: ignore[attr-defined]
+        return ours
+    if error.code == 413:
+        return RequestTooLarge("The request body is too large.")
+    return InvalidRequest(error.description or "The request is not valid.", code="invalid_request")
+
+
+INSTEAD = {
+    "responses": "/api/v1/chat/completions (in the AI SDK: openai.chat(model); in n8n: switch "
+    '"Use Responses API" off)',
+    "completions": "/api/v1/chat/completions",
+    "edits": "/api/v1/chat/completions",
+    "assistants": "/api/v1/chat/completions",
+    "threads": "/api/v1/chat/completions",
+    "messages": "/api/v1/chat/completions",
+    "images": "/api/v1/images/generations",
+    "engines": "/api/v1/models",
+}
+"""What to use instead of endpoints that are not served, by the first segment of their path."""
+
+
+def unknown_url() -> NotFound:
+    message = f"Unknown URL: {request.method} {request.path[:200]}."
+    segments = request.path.removeprefix(PREFIX).split("/")
+    instead = INSTEAD.get(segments[1]) if len(segments) > 1 else None
+    if instead:
+        return NotFound(f"{message} This endpoint is not served here; use {instead}.")
+    return NotFound(f"{message} See /docs for the endpoints that are served.")
+
+
+# ----------------------------------------------------------------------------- around each request
+
+
+def preflight() -> Response | None:
+    """Answer a CORS preflight, without a key: it only asks whether it may ask."""
+    if request.method != "OPTIONS":
+        return None
+    response = Response(status=204)
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+    response.headers["Access-Control-Allow-Headers"] = (
+        request.headers.get("Access-Control-Request-Headers") or "authorization, content-type"
+    )
+    response.headers["Access-Control-Max-Age"] = "86400"
+    response.headers["Vary"] = "Access-Control-Request-Headers"
+    response.headers["x-request-id"] = request.request_id
+    return response
+
+
+def protect(blueprint: Blueprint, write_error) -> None:
+    """Give a surface its error shape and the answer to preflights."""
+    blueprint.before_request(preflight)
+    blueprint.errorhandler(Exception)(
+        lambda error: error_response(gateway_error(error), write_error)
+    )
+
+
+def log_answer(response: Response) -> Response:
+    """One log line for every request that did not write its own when it settled."""
+    if not request.is_logged:
+        key = g.get("key")
+        log_request(
+            {
+                "id": request.request_id,
+                "key_id": key.key_id if key else None,
+                "method": request.method,
+                "endpoint": request.endpoint,
+                "path": request.path[:200],
+                "status": response.status_code,
+                "ms": round((time.monotonic() - request.started) * 1000, 1),
+            }
+        )
+    return response
+
+
+def clean_path(app: Flask) -> None:
+    """Accept the doubled slashes, trailing slashes and doubled `/v1` that naive clients send."""
+    inner = app.wsgi_app
+
+    def wsgi_app(environ: dict, start_response: Any) -> Any:
+        path = environ["PATH_INFO"]
+        if path.startswith(PREFIX) and ("//" in path or path[-1] == "/" or "/v1/v1/" in path):
+            while "//" in path:
+                path = path.replace("//", "/")
+            environ["PATH_INFO"] = path.replace("/v1/v1/", "/v1/").rstrip("/")
+        return inner(environ, start_response)
+
+    app.wsgi_app = wsgi_app  # type: ignore[method-assign]

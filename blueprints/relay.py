@@ -1,0 +1,395 @@
+"""The one place where HTTP, storage and gateway meet: admit -> send -> respond -> settle.
+
+An admitted call is in the journal before its upstream hears of it and settles exactly once,
+however it ends: answered, failed, or left by its client. Nothing here touches SQL.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import gevent
+from flask import Response, current_app, g, request
+from gevent import get_hub
+
+from blueprints.api import JSON_TYPE, gateway_error, headers_of
+from blueprints.guards import check_rights
+from blueprints.metrics import observe
+from blueprints.platform import Platform
+from blueprints.request_log import log_request
+from gateway.catalog import Model, Price
+from gateway.dispatch import Call, Reply
+from gateway.errors import GatewayError, InvalidRequest, Unavailable, model_not_found
+from gateway.metering import Meter, cost_nano_usd, format_usd
+from gateway.quota import Demand, Kind
+from gateway.types import JSON, Usage
+from models.keys import KeySnapshot
+
+STREAM_TYPE = "text/event-stream; charset=utf-8"
+STREAM_HEADERS = [("X-Accel-Buffering", "no")]
+CLIENT_CLOSED = 499
+"""The status under which a call is recorded whose client went away before its answer."""
+
+
+# ----------------------------------------------------------------------------- the way of a call
+
+
+def relay(format_: Any, endpoint: str, kind: Kind, raw: bytes, body: JSON) -> Response:
+    """Answer a checked request: admit it, send it, and settle it when its body closes."""
+    platform: Platform = current_app.extensions["platform"]
+    ledger = Entry(platform, g.key, endpoint, kind, raw, body)
+    try:
+        model = find_model(platform, body["model"])
+        check_rights(g.key, model.id)
+        check_strict(format_, body)
+        admit(platform, ledger, model, kind)
+    except GatewayError as error:
+        ledger.refuse(error)
+        raise
+    call = Call(
+        format=format_,
+        model=model,
+        raw=raw,
+        body=body,
+        is_stream=ledger.is_stream,
+        wants_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+        is_test=g.key.mode == "test",
+    )
+    return send(platform, call, ledger)
+
+
+def find_model(platform: Platform, name: str) -> Model:
+    """The model of the catalog. Raises `model_not_found`."""
+    model = platform.catalog.find(name)
+    if model is None:
+        raise model_not_found(name[:200])
+    return model
+
+
+def check_strict(format_: Any, body: JSON) -> None:
+    """With `x-gateway-strict` nothing is let through that we don't know the meaning of."""
+    if request.headers.get("x-gateway-strict", "").lower() not in ("true", "1"):
+        return
+    for name in format_.unknown_fields(body):
+        raise InvalidRequest(
+            f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name
+        )
+
+
+def admit(platform: Platform, ledger: Entry, model: Model, kind: Kind) -> None:
+    """Take the call's place in its limits and write it down. Raises `LimitExceeded`."""
+    key = ledger.key
+    rpm = key.image_rpm if kind == "image" else key.chat_rpm
+    demand = Demand(key.key_id, kind, rpm)
+    g.standing = platform.quota.peek(demand)
+    g.standing = platform.quota.admit(demand)
+    if ledger.mode == "live":
+        ledger.price = model.price
+    try:
+        platform.journal.admit(ledger.admission())
+    except OSError:
+        current_app.logger.exception("the journal can't be written")
+        raise Unavailable(
+            "The service can't take requests right now.", code="overloaded", retry_after=5
+        ) from None
+    platform.recorder.used(key.secret_id, ledger.ip, ledger.user_agent)
+
+
+def send(platform: Platform, call: Call, ledger: Entry) -> Response:
+    """Send an admitted call and answer it. From here on everything settles the entry."""
+    watch = ClientWatch(request.environ)
+    try:
+        reply = platform.dispatcher.send(call, ledger.meter)
+    except ClientGone:
+        ledger.settle(CLIENT_CLOSED, "cancelled")
+        raise
+    except Exception as error:
+        watch.stop()
+        ours = gateway_error(error)
+        ledger.fail(ours)
+        raise ours from error
+    except BaseException:
+        ledger.settle(500, "interrupted")
+        raise
+    if reply.chunks is not None:
+        return _stream(call, ledger, reply, watch)
+    watch.stop()
+    ledger.reply = reply
+    cost = ledger.settle(200, "completed")
+    headers = headers_of([*_gateway_headers(ledger), ("x-gateway-cost-usd", format_usd(cost))])
+    return Response(reply.body, 200, headers, content_type=JSON_TYPE)
+
+
+def _stream(call: Call, ledger: Entry, reply: Reply, watch: ClientWatch) -> Response:
+    ledger.reply = reply
+    headers = headers_of(_gateway_headers(ledger) + STREAM_HEADERS)
+    for position, (name, _) in enumerate(headers):
+        if name == "Cache-Control":
+            headers[position] = (name, "no-cache, no-transform")
+    stream = Stream(reply, ledger, watch)
+    return Response(
+        stream, 200, headers, content_type=STREAM_TYPE, direct_passthrough=True
+    )
+
+
+def _gateway_headers(ledger: Entry) -> list[tuple[str, str]]:
+    reply = ledger.reply
+    assert reply is not None
+    headers = [
+        ("x-gateway-provider", reply.provider),
+        ("x-gateway-attempts", str(reply.attempts)),
+        ("x-gateway-mode", ledger.mode),
+    ]
+    if reply.warnings:
+        headers.append(("x-gateway-warnings", "; ".join(reply.warnings)))
+    return headers
+
+
+class Stream:
+    """The body of a streamed answer: iterated by the server, which closes it in any case."""
+
+    def __init__(self, reply: Reply, ledger: Entry, watch: ClientWatch) -> None:
+        self._reply = reply
+        self._ledger = ledger
+        self._watch = watch
+
+    def __iter__(self) -> Iterator[bytes]:
+        ledger, meter = self._ledger, self._reply.meter
+        assert self._reply.chunks is not None
+        try:
+            yield from self._reply.chunks
+        except ClientGone:
+            return
+        self._watch.stop()
+        ledger.settle(200, "failed" if meter.failed else "completed")
+
+    def close(self) -> None:
+        """Let go of the upstream; a call not settled by now was left by its client."""
+        self._watch.stop()
+        assert self._reply.chunks is not None
+        self._reply.chunks.close()  # type: ignore[attr-defined]  # a generator
+        if not self._ledger.is_settled:
+            is_done = self._reply.meter.is_done
+            self._ledger.settle(200, "completed" if is_done else "cancelled")
+
+
+# ----------------------------------------------------------------------------- the client
+
+
+class ClientGone(gevent.GreenletExit):
+    """The client closed its connection. gunicorn takes a GreenletExit as the quiet end of it."""
+
+
+class ClientWatch:
+    """Ends this greenlet's wait when the client hangs up, also while nothing is written to it.
+
+    WSGI tells only at a write that the client is gone; an upstream that thinks for a minute would
+    think for nobody. A watcher of the event loop on the client's socket costs a few microseconds.
+    """
+
+    __slots__ = ("_socket", "_greenlet", "_watcher")
+
+    def __init__(self, environ: dict) -> None:
+        self._watcher = None
+        self._socket = environ.get("gunicorn.socket")
+        if self._socket is None or self._socket.fileno() < 0:
+            return
+        self._greenlet = gevent.getcurrent()
+        self._watcher = get_hub().loop.io(self._socket.fileno(), 1)
+        self._watcher.start(self._on_readable)
+
+    def stop(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()
+
+    def _on_readable(self) -> None:
+        if self._watcher is None:
+            return
+        if self._client_is_there():
+            # It sent its next request early: from now on only a failing write will tell.
+            self.stop()
+            return
+        self.stop()
+        self._greenlet.throw(ClientGone())
+
+    def _client_is_there(self) -> bool:
+        raw = getattr(self._socket, "_sock", None)
+        if raw is None:
+            return True
+        try:
+            return bool(raw.recv(1, 2))  # MSG_PEEK
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+
+# ----------------------------------------------------------------------------- the entry
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is written down about one call, from its admission to its usage record."""
+
+    platform: Platform
+    key: KeySnapshot
+    endpoint: str
+    kind: str
+    raw: bytes
+    body: JSON
+
+    id: str = ""
+    at: float = 0.0
+    started: float = 0.0
+    mode: str = "live"
+    model: str = ""
+    is_stream: bool = False
+    ip: str | None = None
+    user_agent: str | None = None
+    price: Price | None = None
+    reply: Reply | None = None
+    meter: Meter = None  # type: ignore[assignment]
+    is_admitted: bool = False
+    is_settled: bool = False
+
+    def __post_init__(self) -> None:
+        environ = request.environ
+        self.id = request.request_id
+        self.at = time.time()
+        self.started = request.started
+        self.mode = self.key.mode
+        self.model = clean(str(self.body.get("model") or ""), 200)
+        self.is_stream = bool(self.body.get("stream"))
+        self.ip = environ.get("REMOTE_ADDR")
+        self.user_agent = clean(environ.get("HTTP_USER_AGENT", ""), 300) or None
+        self.meter = Meter()
+        request.is_logged = True
+
+    def admission(self) -> JSON:
+        """The journal's first line: all that a record of an interrupted call needs."""
+        self.is_admitted = True
+        return {
+            "id": self.id,
+            "at": self.at,
+            "user_id": self.key.user_id,
+            "key_id": self.key.key_id,
+            "secret_id": self.key.secret_id,
+            "mode": self.mode,
+            "kind": self.kind,
+            "endpoint": self.endpoint,
+            "model": self.model,
+            "stream": self.is_stream,
+            "ip": self.ip,
+            "user_agent": self.user_agent,
+            "price": price_row(self.price),
+            "request_bytes": len(self.raw),
+        }
+
+    def refuse(self, error: GatewayError) -> None:
+        """Record a call that was not admitted; one that was and failed at once is settled."""
+        if self.is_admitted:
+            self.fail(error)
+            return
+        record = self._record(error.status, "refused", error.code)
+        self.platform.recorder.refuse(record)
+        self._tell(record)
+
+    def fail(self, error: GatewayError) -> None:
+        self.meter.failed = getattr(error, "reason", None) or error.message
+        self.settle(error.status, "failed", error.code)
+
+    def settle(self, status: int, outcome: str, code: str | None = None) -> int:
+        """Write down how the call ended, once. Returns its cost in nano-dollars."""
+        if self.is_settled:
+            return 0
+        self.is_settled = True
+        if outcome == "failed" and code is None:
+            code = "provider_unavailable"
+        record = self._record(status, outcome, code)
+        self.platform.journal.settle(record)
+        self._tell(record)
+        return int(record["cost_nano"])
+
+    def _record(self, status: int, outcome: str, code: str | None) -> JSON:
+        meter, reply, now = self.meter, self.reply, time.monotonic()
+        usage, is_estimate = self._usage(status, outcome)
+        cost = cost_nano_usd(usage, self.price)
+        return {
+            "id": self.id,
+            "at": self.at,
+            "user_id": self.key.user_id,
+            "key_id": self.key.key_id,
+            "secret_id": self.key.secret_id,
+            "mode": self.mode,
+            "kind": self.kind,
+            "endpoint": self.endpoint,
+            "model": self.model,
+            "upstream_model": clean(meter.upstream_model, 200),
+            "provider": reply.provider if reply else None,
+            "stream": self.is_stream,
+            "status": status,
+            "code": code,
+            "admitted": self.is_admitted,
+            "outcome": outcome,
+            "finish_reason": meter.finish_reason,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
+            "estimated": is_estimate,
+            "cost_nano": cost,
+            "price": price_row(self.price) if cost else None,
+            "attempts": reply.attempts if reply else int(self.is_admitted),
+            "duration_ms": int((now - self.started) * 1000),
+            "ttft_ms": int((meter.first_at - self.started) * 1000) if meter.first_at else None,
+            "ip": self.ip,
+            "user_agent": self.user_agent,
+            "warnings": "; ".join(reply.warnings)[:1024] if reply and reply.warnings else None,
+        }
+
+    def _usage(self, status: int, outcome: str) -> tuple[Usage, bool]:
+        """What to record: nothing where no upstream worked, else its word, else an estimate."""
+        if outcome == "refused" or (status != 200 and outcome == "failed"):
+            return Usage(), False
+        return self.meter.final_usage(len(self.raw))
+
+    def _tell(self, record: JSON) -> None:
+        observe(record)
+        line = {
+            "id": self.id,
+            "key_id": self.key.key_id,
+            "endpoint": self.endpoint,
+            "model": self.model,
+            "provider": record["provider"],
+            "mode": self.mode,
+            "status": record["status"],
+            "code": record["code"],
+            "outcome": record["outcome"],
+            "ms": record["duration_ms"],
+            "ttft_ms": record["ttft_ms"],
+            "input_tokens": record["input_tokens"],
+            "output_tokens": record["output_tokens"],
+        }
+        if self.meter.failed:
+            line["reason"] = self.meter.failed[:300]
+        log_request(line)
+
+
+@lru_cache(maxsize=1024)
+def price_row(price: Price | None) -> JSON | None:
+    """A price as the record keeps it: nano-dollars per million tokens."""
+    return asdict(price) if price is not None else None
+
+
+def clean(text: str | None, limit: int) -> str:
+    """Text that every database takes: no NUL, not too long."""
+    if not text:
+        return ""
+    return text.replace("\x00", "")[:limit]

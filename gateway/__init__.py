@@ -1,0 +1,1 @@
+"""All that knows LLMs. Imports neither flask, sqlalchemy, models nor blueprints."""

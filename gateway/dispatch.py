@@ -1,0 +1,321 @@
+"""Sending a call to a deployment and getting its answer back in the caller's format.
+
+Two ways, one decision: where the caller and an exact upstream speak the same format, bytes pass
+through; otherwise the answer is read into events and written anew. Either way the first bytes are
+awaited before a `Reply` exists, so that whatever fails early is an ordinary HTTP error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import orjson
+from geventhttpclient.response import HTTPParseError
+
+from gateway import simulator, sse
+from gateway.catalog import Deployment, Model
+from gateway.errors import GatewayError, Unavailable
+from gateway.formats import openai
+from gateway.metering import Meter
+from gateway.providers import Provider, unconfigured
+from gateway.transport import (
+    Exchange,
+    Transport,
+    failed,
+    origin_of,
+    parse_retry_after,
+    request_head,
+)
+from gateway.types import JSON, Event
+
+UPSTREAM_FORMATS: dict[str, ModuleType] = {"openai": openai}
+"""Formats in which a provider can be called."""
+
+FIRST_EVENT_WAIT = 15.0
+"""Seconds that a stream's headers wait for the upstream's first event."""
+KEEP_ALIVE_EVERY = 10.0
+"""Seconds of silence after which a stream carries a comment."""
+DRAIN_WAIT = 0.25
+"""Seconds that the end of an answered stream is waited for, so that its connection can be reused."""
+MAX_ANSWER = 64 * 1024 * 1024
+MAX_ERROR = 64 * 1024
+
+
+@dataclass(slots=True)
+class Call:
+    """A checked request on its way to a model."""
+
+    format: Any
+    model: Model
+    raw: bytes
+    body: JSON
+    is_stream: bool
+    wants_usage: bool
+    is_test: bool
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer that has begun: `body` if it is whole, else `chunks`, which must be closed."""
+
+    provider: str
+    meter: Meter
+    attempts: int = 1
+    body: bytes | None = None
+    chunks: Iterator[bytes] | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+class Dispatcher:
+    """Sends calls. Heads of requests are built once per deployment and kept."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._heads: dict[int, tuple[Deployment, str, bytes]] = {}
+
+    def send(self, call: Call, meter: Meter) -> Reply:
+        """Answer the call. Raises `GatewayError` for everything before the first byte."""
+        if call.is_test:
+            return self._simulate(call, meter)
+        deployment = choose(call.model)
+        provider = deployment.provider
+        assert provider is not None
+        reply = Reply(provider.name, meter)
+        if call.model.served_by:
+            reply.warnings.append(f"served_by={call.model.served_by}")
+        upstream = UPSTREAM_FORMATS[provider.format]
+        if upstream is call.format and provider.exact:
+            self._pass_through(call, deployment, provider, meter, reply)
+        else:
+            self._translate(call, deployment, provider, meter, reply)
+        return reply
+
+    def _simulate(self, call: Call, meter: Meter) -> Reply:
+        reply = Reply("simulator", meter)
+        request = call.format.read_request(call.body)
+        events = simulator.answer(request)
+        self._write(call, request, events, meter, reply)
+        return reply
+
+    def _pass_through(
+        self, call: Call, deployment: Deployment, provider: Provider, meter: Meter, reply: Reply
+    ) -> None:
+        body = call.format.patch_request(
+            call.raw,
+            call.body,
+            upstream_model=deployment.upstream_model,
+            defaults=deployment.defaults,
+        )
+        exchange = self._post(deployment, provider, body)
+        if call.is_stream:
+            chunks = self._stream(exchange, provider, call.format, meter)
+            reply.chunks = primed(pass_through(chunks, call, meter), meter)
+            return
+        reply.body = self._whole(exchange, provider, call.format)
+        try:
+            call.format.meter_response(reply.body, meter)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise failed(f"{provider.name} sent no valid answer: {error}") from None
+
+    def _translate(
+        self, call: Call, deployment: Deployment, provider: Provider, meter: Meter, reply: Reply
+    ) -> None:
+        upstream = UPSTREAM_FORMATS[provider.format]
+        request = call.format.read_request(call.body)
+        wire = upstream.write_request(request, upstream_model=deployment.upstream_model)
+        wire = {**deployment.defaults, **wire}
+        exchange = self._post(deployment, provider, orjson.dumps(wire))
+        events: Iterator[Event]
+        if call.is_stream:
+            events = upstream.read_stream(self._stream(exchange, provider, upstream, meter))
+        else:
+            events = _read_whole(upstream, self._whole(exchange, provider, upstream), provider)
+        self._write(call, request, events, meter, reply)
+
+    def _write(
+        self, call: Call, request: Any, events: Iterator[Event], meter: Meter, reply: Reply
+    ) -> None:
+        if call.is_stream:
+            writer = call.format.StreamWriter(request, meter)
+            reply.chunks = primed(guarded(writer.write(events), call, meter), meter)
+        else:
+            reply.body = orjson.dumps(call.format.write_response(events, request, meter))
+
+    # ------------------------------------------------------------------------- the wire
+
+    def _post(self, deployment: Deployment, provider: Provider, body: bytes) -> Exchange:
+        kept = self._heads.get(id(deployment))
+        if kept is None or kept[0] is not deployment:
+            url = provider.base_url + provider.chat_path
+            kept = (deployment, origin_of(url), request_head(url, provider.headers()))
+            if len(self._heads) > 4096:
+                self._heads.clear()
+            self._heads[id(deployment)] = kept
+        try:
+            return self._transport.post(kept[1], kept[2], body)
+        except OSError as error:
+            raise failed(f"{provider.name}: {type(error).__name__}: {error}") from None
+
+    def _whole(self, exchange: Exchange, provider: Provider, upstream: Any) -> bytes:
+        """The body of a good answer. Raises what a bad one means."""
+        timeouts = self._transport.timeouts
+        try:
+            exchange.read_head(timeouts.first)
+            if exchange.status != 200:
+                raise _error_of(exchange, provider, upstream, timeouts.connect)
+            return exchange.read_all(timeouts.between, MAX_ANSWER)
+        except (OSError, HTTPParseError) as error:
+            raise failed(f"{provider.name}: {type(error).__name__}: {error}") from None
+        finally:
+            exchange.close()
+
+    def _stream(
+        self, exchange: Exchange, provider: Provider, upstream: Any, meter: Meter
+    ) -> Iterator[bytes]:
+        """The body of a good answer as it arrives; an empty chunk is a moment of silence."""
+        timeouts = self._transport.timeouts
+        wait, quiet, limit = FIRST_EVENT_WAIT, 0.0, timeouts.first
+        try:
+            while True:
+                try:
+                    if not exchange.status:
+                        exchange.read_head(wait)
+                        if exchange.status != 200:
+                            raise _error_of(exchange, provider, upstream, timeouts.connect)
+                    data = exchange.read_some(wait)
+                except TimeoutError:
+                    quiet += wait
+                    if quiet >= limit:
+                        raise failed(f"{provider.name} was silent for {quiet:.0f} s") from None
+                    wait = KEEP_ALIVE_EVERY
+                    yield b""
+                    continue
+                if not data:
+                    return
+                wait, quiet, limit = KEEP_ALIVE_EVERY, 0.0, timeouts.between
+                yield data
+        except (OSError, HTTPParseError, sse.FrameTooLarge) as error:
+            raise failed(f"{provider.name}: {type(error).__name__}: {error}") from None
+        finally:
+            if meter.is_done:
+                exchange.finish(DRAIN_WAIT)
+            else:
+                exchange.close()
+
+
+def choose(model: Model) -> Deployment:
+    """The deployment to call. Raises `provider_not_configured`, naming the variable to set."""
+    for deployment in model.deployments:
+        if deployment.provider is not None and deployment.provider.format in UPSTREAM_FORMATS:
+            return deployment
+    missing = [unconfigured(d.provider_name) for d in model.deployments if d.provider is None]
+    hint = (
+        f"The operator has to set {missing[0]}."
+        if missing
+        else "This release cannot call its provider yet."
+    )
+    raise Unavailable(
+        f"The model `{model.id}` has no configured provider. {hint}",
+        code="provider_not_configured",
+        retry_after=60,
+        should_retry=False,
+    )
+
+
+def is_callable(model: Model) -> bool:
+    """Can a live key call this model now?"""
+    return any(
+        d.provider is not None and d.provider.format in UPSTREAM_FORMATS for d in model.deployments
+    )
+
+
+def pass_through(chunks: Iterator[bytes], call: Call, meter: Meter) -> Iterator[bytes]:
+    """The upstream's own bytes, whole events at a time, with a tap for usage.
+
+    The stream of an exact upstream ends with `[DONE]`; one that ends otherwise broke off, and the
+    caller is told so by an error event.
+    """
+    splitter, tap = sse.FrameSplitter(), call.format.Tap(meter, call.wants_usage)
+    try:
+        for data in chunks:
+            if not data:
+                yield sse.KEEP_ALIVE
+                continue
+            events = splitter.feed(data)
+            if not events:
+                continue
+            events = tap.pass_on(events)
+            if events:
+                yield events
+            if meter.is_done or tap.error:
+                break
+        tap.finish()
+        if not meter.is_done:
+            raise failed(tap.error or "the stream ended before the answer did")
+    except GatewayError as error:
+        yield _broken(error, call, meter)
+    finally:
+        chunks.close()  # type: ignore[attr-defined]  # a generator
+
+
+def guarded(chunks: Iterator[bytes], call: Call, meter: Meter) -> Iterator[bytes]:
+    """A written stream whose failure ends in an error event instead of an exception."""
+    try:
+        yield from chunks
+    except GatewayError as error:
+        yield _broken(error, call, meter)
+    finally:
+        chunks.close()  # type: ignore[attr-defined]  # a generator
+
+
+def _broken(error: GatewayError, call: Call, meter: Meter) -> bytes:
+    meter.failed = getattr(error, "reason", None) or error.message
+    meter.error = error
+    event: bytes = call.format.error_event(error)
+    return event
+
+
+def primed(chunks: Iterator[bytes], meter: Meter) -> Iterator[bytes]:
+    """The same stream once its first bytes are there.
+
+    A stream that fails before them raises instead: nothing went out yet, so the caller can still
+    have a status.
+    """
+    first = next(chunks)
+    if meter.failed is not None:
+        chunks.close()  # type: ignore[attr-defined]  # a generator
+        raise meter.error or failed(meter.failed)
+    meter.mark_first()
+    return _resumed(first, chunks)
+
+
+def _resumed(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield first
+        yield from chunks
+    finally:
+        chunks.close()  # type: ignore[attr-defined]  # a generator
+
+
+def _error_of(
+    exchange: Exchange, provider: Provider, upstream: Any, wait: float
+) -> GatewayError:
+    """Read an upstream's error answer and say what it means to the caller."""
+    body = exchange.read_all(wait, MAX_ERROR)
+    retry_after = parse_retry_after(exchange.header("retry-after"))
+    error: GatewayError = upstream.read_error(
+        exchange.status, body, provider=provider.name, retry_after=retry_after
+    )
+    if provider.credential and provider.credential in error.message:
+        error.message = error.message.replace(provider.credential, "***")
+    return error
+
+
+def _read_whole(upstream: Any, body: bytes, provider: Provider) -> Iterator[Event]:
+    try:
+        yield from upstream.read_response(body)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise failed(f"{provider.name} sent no valid answer: {error}") from None

@@ -1,0 +1,94 @@
+"""Server-sent events: bytes to frames and back. Written once, used by all.
+
+Lines end at CR, LF or CRLF and nothing else (a JSON string may hold U+2028, which `splitlines`
+would cut at). https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+MAX_FRAME = 16 * 1024 * 1024
+"""Bytes of one unfinished frame that are kept before the stream counts as broken."""
+
+KEEP_ALIVE = b": keep-alive\n\n"
+DONE = b"data: [DONE]\n\n"
+
+
+class FrameTooLarge(Exception):
+    """An upstream sent more than `MAX_FRAME` bytes without ending the event."""
+
+
+class FrameSplitter:
+    """Cuts a byte stream at the ends of events: `feed` returns whole events only.
+
+    The bytes come back as they were, except that CRLF and CR line ends become LF. What is not yet
+    complete is kept in `tail`.
+    """
+
+    __slots__ = ("tail", "_skip_lf")
+
+    def __init__(self) -> None:
+        self.tail = b""
+        self._skip_lf = False
+
+    def feed(self, data: bytes) -> bytes:
+        """All complete events in what came so far, as one bytes object, possibly empty."""
+        if b"\r" in data or self._skip_lf:
+            data = self._unify(data)
+        if self.tail:
+            data = self.tail + data
+        cut = data.rfind(b"\n\n") + 2
+        if cut == len(data):
+            self.tail = b""
+            return data
+        if cut == 1:
+            cut = 0
+        self.tail = data[cut:]
+        if len(self.tail) > MAX_FRAME:
+            raise FrameTooLarge
+        return data[:cut]
+
+    def _unify(self, data: bytes) -> bytes:
+        """LF for CRLF and CR, also where a read ended between the two."""
+        if self._skip_lf and data.startswith(b"\n"):
+            data = data[1:]
+        self._skip_lf = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def frames(events: bytes) -> list[bytes]:
+    """Single events of what `FrameSplitter.feed` returned, each with its final blank line."""
+    return [frame + b"\n\n" for frame in events.split(b"\n\n") if frame.strip(b"\n")]
+
+
+def data_of(frame: bytes) -> bytes | None:
+    """The joined `data` lines of an event, None for comments and empty ones."""
+    lines = [
+        line[6:] if line.startswith(b"data: ") else line[5:]
+        for line in frame.split(b"\n")
+        if line.startswith(b"data:")
+    ]
+    return b"\n".join(lines) or None
+
+
+def read_data(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The data of every event of a stream; an unterminated last event counts as one.
+
+    An empty chunk is a moment of silence and comes out as empty data.
+    """
+    splitter = FrameSplitter()
+    for chunk in chunks:
+        if not chunk:
+            yield b""
+        for frame in frames(splitter.feed(chunk)):
+            data = data_of(frame)
+            if data is not None:
+                yield data
+    data = data_of(splitter.tail)
+    if data is not None:
+        yield data
+
+
+def event(payload: bytes) -> bytes:
+    return b"data: " + payload + b"\n\n"
