@@ -25,7 +25,6 @@ from blueprints.api import (
 )
 from blueprints.platform import Platform
 from config import Config
-from gateway.formats import openai
 
 
 class BrowserSessions(SecureCookieSessionInterface):
@@ -83,7 +82,7 @@ def flask_settings(config: Config) -> dict[str, Any]:
 def answer_error(error: Exception) -> Response:
     """What no blueprint answered: JSON below /api/, a page elsewhere."""
     if request.path.startswith(PREFIX) or request.path == PREFIX.rstrip("/"):
-        return preflight() or error_response(gateway_error(error), openai.write_error)
+        return preflight() or error_response(gateway_error(error))
     if isinstance(error, HTTPException):
         return console.http_error(error)
     current_app.logger.exception("unhandled exception", extra={"id": request.request_id})

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
+from math import ceil
 
 from bench.load import GRACE, Job
 from bench.processes import BenchError, Children, Cores, Watch, stop
@@ -17,6 +18,8 @@ from bench.targets import BARE, DIRECT, OURS, Stand, Target
 LUA = os.path.join(os.path.dirname(__file__), "wrk.lua")
 PROXIES = (BARE, OURS)
 PAUSE_MS = 40
+UNPACED_SECONDS = 4.0  # what unpaced streams take here, which end when they are through
+START_SECONDS = 0.7  # of a load
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class Measure:
         """The targets of round `number`: bare and ours alternate, and take turns in going first."""
         proxies = PROXIES if number % 2 == 0 else PROXIES[::-1]
         return [*([DIRECT] if number < self.direct_rounds else []), *proxies]
+
+    def seconds(self, number: int) -> float:
+        """About how long round `number` takes."""
+        job = self.job
+        each = job.warmup + min(job.seconds, UNPACED_SECONDS) + START_SECONDS
+        return each * len(self.order(number))
 
 
 def _job(shape: str, **values: float | bool) -> Job:
@@ -54,22 +63,23 @@ def _paced(streams: int, pause_ms: int, warmup: float, seconds: float, *, ages: 
 
 
 def measures(*, is_quick: bool) -> list[Measure]:
-    """What is run: about three minutes, or a quick look."""
-    rounds = 1 if is_quick else 3
-    seconds = 2.0 if is_quick else 3.0
+    """What is run: three rounds in under three minutes, or one in under 40 seconds."""
+    if is_quick:
+        return _plan(rounds=1, direct_rounds=0, seconds=1.0, chunks=60)
+    return _plan(rounds=3, direct_rounds=1, seconds=2.5, chunks=120)
+
+
+def _plan(*, rounds: int, direct_rounds: int, seconds: float, chunks: int) -> list[Measure]:
+    closed = _job("closed", connections=50, seconds=ceil(seconds))  # wrk takes whole seconds
+    open_loop = _job("open", rate=100, seconds=seconds + 0.5, warmup=0.3)
+    paced = _paced(500, PAUSE_MS, 0.8, seconds, ages=False)
+    age = _paced(100, 20, 0.5, seconds, ages=True)
     return [
-        Measure(
-            "requests", _job("closed", connections=50, seconds=seconds, warmup=0.5), rounds, rounds
-        ),
-        Measure(
-            "streams",
-            _job("streams", connections=500, seconds=30, chunks=60 if is_quick else 160),
-            rounds,
-            1,
-        ),
-        Measure("paced", _paced(500, PAUSE_MS, 1.0, seconds, ages=False), 1 if is_quick else 2, 1),
-        Measure("age", _paced(100, 20, 0.5, seconds, ages=True), rounds, 1),
-        Measure("latency", _job("open", rate=100, seconds=seconds + 1, warmup=0.3), rounds, rounds),
+        Measure("requests", closed, rounds, rounds),
+        Measure("streams", _job("streams", connections=500, seconds=30, chunks=chunks), rounds, 1),
+        Measure("paced", paced, min(rounds, 2), direct_rounds),
+        Measure("age", age, rounds, direct_rounds),
+        Measure("latency", open_loop, rounds, rounds),
     ]
 
 

@@ -181,7 +181,7 @@ def problems(results: Results) -> list[str]:
 
 def notes(results: Results) -> list[str]:
     """What limits the worth of the figures: a busy machine, a saturated load."""
-    found = []
+    found = [f"{name}: left out, time was up" for name, rounds in results.items() if not rounds]
     for name, number, target, result in _each(results):
         where = f"{name}, round {number}, {target}"
         lost = result["others"] + result["stolen"]

@@ -125,10 +125,10 @@ def _start_switchyard(
 
 def _environment(directory: Path, port: int, upstream: str) -> dict[str, str]:
     """One worker, SQLite in `directory`, and nothing from a developer's own settings or `.env`."""
-    unset = {field.name.upper(): "" for field in fields(Config)}
+    defaults = {field.name.upper(): str(field.default) for field in fields(Config)}
     return {
         **os.environ,
-        **unset,
+        **defaults,
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "DATA_DIR": str(directory / "data"),

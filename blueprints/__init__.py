@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Flask
 
-from blueprints import console, health, v1, v1beta
+from blueprints import console, health, pictures, v1, v1beta
 from blueprints.guards import require_api_key
 
 # (blueprint, URL prefix, the guard that runs before each of its views; None where the blueprint
@@ -13,6 +13,7 @@ TABLE = (
     (v1.bp, "/api/v1", require_api_key),
     (v1beta.bp, "/api/v1beta", require_api_key),
     (console.bp, None, None),
+    (pictures.bp, None, None),
     (health.bp, None, None),
 )
 

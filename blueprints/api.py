@@ -20,6 +20,7 @@ from gateway.errors import (
     NotFound,
     RequestTooLarge,
 )
+from gateway.formats import gemini, openai
 from gateway.quota import Demand, Standing
 
 PREFIX = "/api/"
@@ -162,8 +163,8 @@ def json_response(
 # ----------------------------------------------------------------------------- errors
 
 
-def error_response(error: GatewayError, write_error) -> Response:
-    """An error in the shape of a surface, with what an SDK needs to decide about a retry."""
+def error_response(error: GatewayError) -> Response:
+    """An error in its surface's shape, with what an SDK needs to decide about a retry."""
     return json_response(write_error(error), error.status, error.headers() + allow_header(error))
 
 
@@ -220,6 +221,22 @@ def unknown_url() -> NotFound:
     return NotFound(f"{message} See /docs for the endpoints that are served.")
 
 
+def is_google_call() -> bool:
+    """Does this request speak Google's dialect, so that its answer and errors must too?"""
+    path = request.path
+    if path.startswith("/api/v1beta"):
+        return True
+    if not path.startswith("/api/v1/models"):
+        return False
+    has_google_key = "x-goog-api-key" in request.headers or "key" in request.args
+    return has_google_key or (request.method == "POST" and ":" in path)
+
+
+def write_error(error: GatewayError) -> dict[str, Any]:
+    """An error in the shape of the surface that this request speaks to."""
+    return (gemini if is_google_call() else openai).write_error(error)
+
+
 # ----------------------------------------------------------------------------- around each request
 
 
@@ -239,12 +256,10 @@ def preflight() -> Response | None:
     return response
 
 
-def protect(blueprint: Blueprint, write_error) -> None:
-    """Give a surface its error shape and the answer to preflights."""
+def protect(blueprint: Blueprint) -> None:
+    """Give a surface its errors and its answer to preflights."""
     blueprint.before_request(preflight)
-    blueprint.errorhandler(Exception)(
-        lambda error: error_response(gateway_error(error), write_error)
-    )
+    blueprint.errorhandler(Exception)(lambda error: error_response(gateway_error(error)))
 
 
 def log_answer(response: Response) -> Response:

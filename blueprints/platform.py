@@ -20,6 +20,7 @@ from blueprints.recorder import Recorder
 from config import Config
 from gateway import catalog as catalogs
 from gateway.dispatch import Dispatcher
+from gateway.image_store import ImageStore
 from gateway.journal import Journal, count_open
 from gateway.providers import connect
 from gateway.quota import WINDOW, MemoryQuota, Quota
@@ -51,6 +52,7 @@ class Platform:
         self.journal = Journal(config.data_path / "journal")
         self.recorder = Recorder(self.journal)
         self.dispatcher = Dispatcher(Transport())
+        self.images = ImageStore(config.data_path / "images", config.derive("image-links"))
         self.started_at = time.time()
         self.is_draining = False
         self._greenlets: list[gevent.Greenlet] = []
@@ -109,7 +111,7 @@ class Platform:
         """Background work outlives a database that is away for a while."""
         try:
             work()
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, catalogs.CatalogError) as error:
             log.warning("background work failed: %s: %s", work.__name__, type(error).__name__)
             db.session.rollback()
         finally:

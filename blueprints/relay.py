@@ -7,12 +7,13 @@ however it ends: answered, failed, or left by its client. Nothing here touches S
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 import gevent
+import orjson
 from flask import Response, current_app, g, request
 from gevent import get_hub
 
@@ -21,9 +22,16 @@ from blueprints.guards import check_rights
 from blueprints.metrics import observe
 from blueprints.platform import Platform
 from blueprints.request_log import log_request
+from gateway import images
 from gateway.catalog import Model, Price
 from gateway.dispatch import Call, Reply
-from gateway.errors import GatewayError, InvalidRequest, Unavailable, model_not_found
+from gateway.errors import (
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+    Unavailable,
+    model_not_found,
+)
 from gateway.metering import Meter, cost_nano_usd, format_usd
 from gateway.quota import Demand, Kind
 from gateway.types import JSON, Usage
@@ -31,6 +39,12 @@ from models.keys import KeySnapshot
 
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 STREAM_HEADERS = [("X-Accel-Buffering", "no")]
+ENDPOINTS = {
+    "chat": "/api/v1/chat/completions",
+    "image": "/api/v1/images/generations",
+    "embedding": "/api/v1/embeddings",
+}
+"""The endpoint for each kind of model, for the message to who asked at another."""
 CLIENT_CLOSED = 499
 """The status under which a call is recorded whose client went away before its answer."""
 
@@ -38,18 +52,9 @@ CLIENT_CLOSED = 499
 # ----------------------------------------------------------------------------- the way of a call
 
 
-def relay(format_: Any, endpoint: str, kind: Kind, raw: bytes, body: JSON) -> Response:
-    """Answer a checked request: admit it, send it, and settle it when its body closes."""
-    platform: Platform = current_app.extensions["platform"]
-    ledger = Entry(platform, g.key, endpoint, kind, raw, body)
-    try:
-        model = find_model(platform, body["model"])
-        check_rights(g.key, model.id)
-        check_strict(format_, body)
-        admit(platform, ledger, model, kind)
-    except GatewayError as error:
-        ledger.refuse(error)
-        raise
+def relay(format_: Any, endpoint: str, raw: bytes, body: JSON) -> Response:
+    """Answer a checked chat request."""
+    platform, ledger, model = admit(format_, endpoint, "chat", raw, body)
     call = Call(
         format=format_,
         model=model,
@@ -57,16 +62,61 @@ def relay(format_: Any, endpoint: str, kind: Kind, raw: bytes, body: JSON) -> Re
         body=body,
         is_stream=ledger.is_stream,
         wants_usage=bool((body.get("stream_options") or {}).get("include_usage")),
-        is_test=g.key.mode == "test",
+        is_test=ledger.mode == "test",
     )
-    return send(platform, call, ledger)
+    return respond(ledger, lambda: platform.dispatcher.send(call, ledger.meter))
 
 
-def find_model(platform: Platform, name: str) -> Model:
-    """The model of the catalog. Raises `model_not_found`."""
+def relay_images(raw: bytes, body: JSON) -> Response:
+    """Answer a checked request for images."""
+    platform, ledger, model = admit(images, "images.generations", "image", raw, body)
+    user_id, base_url = ledger.key.user_id, platform.config.public_url
+
+    def url_of(picture: images.Picture) -> str:
+        name = platform.images.put(picture.data, picture.mime_type)
+        return base_url + platform.images.link(name, user_id)
+
+    def make() -> Reply:
+        made = platform.dispatcher.generate_images(
+            model, body, ledger.mode == "test", ledger.meter
+        )
+        ledger.meter.images = len(made.pictures)
+        answer = images.write_response(body, made.pictures, url_of)
+        return Reply(
+            made.provider, ledger.meter, body=orjson.dumps(answer), warnings=made.warnings
+        )
+
+    return respond(ledger, make)
+
+
+def admit(
+    format_: Any, endpoint: str, kind: Kind, raw: bytes, body: JSON
+) -> tuple[Platform, Entry, Model]:
+    """Check rights and limits and write the call down. Raises `GatewayError`, consuming nothing."""
+    platform: Platform = current_app.extensions["platform"]
+    ledger = Entry(platform, g.key, endpoint, kind, raw, body)
+    try:
+        model = find_model(platform, body["model"], kind)
+        check_rights(g.key, model.id)
+        check_strict(format_, body)
+        take_place(platform, ledger, model, kind)
+    except GatewayError as error:
+        ledger.refuse(error)
+        raise
+    return platform, ledger, model
+
+
+def find_model(platform: Platform, name: str, kind: Kind) -> Model:
+    """The model of the catalog. Raises `model_not_found`, also for one of another kind."""
     model = platform.catalog.find(name)
     if model is None:
         raise model_not_found(name[:200])
+    if model.kind != kind:
+        raise NotFound(
+            f"`{model.id}` is not a model for this endpoint: use {ENDPOINTS[model.kind]}.",
+            code="model_not_found",
+            param="model",
+        )
     return model
 
 
@@ -80,7 +130,7 @@ def check_strict(format_: Any, body: JSON) -> None:
         )
 
 
-def admit(platform: Platform, ledger: Entry, model: Model, kind: Kind) -> None:
+def take_place(platform: Platform, ledger: Entry, model: Model, kind: Kind) -> None:
     """Take the call's place in its limits and write it down. Raises `LimitExceeded`."""
     key = ledger.key
     rpm = key.image_rpm if kind == "image" else key.chat_rpm
@@ -99,11 +149,11 @@ def admit(platform: Platform, ledger: Entry, model: Model, kind: Kind) -> None:
     platform.recorder.used(key.secret_id, ledger.ip, ledger.user_agent)
 
 
-def send(platform: Platform, call: Call, ledger: Entry) -> Response:
+def respond(ledger: Entry, send: Callable[[], Reply]) -> Response:
     """Send an admitted call and answer it. From here on everything settles the entry."""
     watch = ClientWatch(request.environ)
     try:
-        reply = platform.dispatcher.send(call, ledger.meter)
+        reply = send()
     except ClientGone:
         ledger.settle(CLIENT_CLOSED, "cancelled")
         raise
@@ -116,7 +166,7 @@ def send(platform: Platform, call: Call, ledger: Entry) -> Response:
         ledger.settle(500, "interrupted")
         raise
     if reply.chunks is not None:
-        return _stream(call, ledger, reply, watch)
+        return _stream(ledger, reply, watch)
     watch.stop()
     ledger.reply = reply
     cost = ledger.settle(200, "completed")
@@ -124,7 +174,7 @@ def send(platform: Platform, call: Call, ledger: Entry) -> Response:
     return Response(reply.body, 200, headers, content_type=JSON_TYPE)
 
 
-def _stream(call: Call, ledger: Entry, reply: Reply, watch: ClientWatch) -> Response:
+def _stream(ledger: Entry, reply: Reply, watch: ClientWatch) -> Response:
     ledger.reply = reply
     headers = headers_of(_gateway_headers(ledger) + STREAM_HEADERS)
     for position, (name, _) in enumerate(headers):
@@ -319,7 +369,7 @@ class Entry:
     def _record(self, status: int, outcome: str, code: str | None) -> JSON:
         meter, reply, now = self.meter, self.reply, time.monotonic()
         usage, is_estimate = self._usage(status, outcome)
-        cost = cost_nano_usd(usage, self.price)
+        cost = cost_nano_usd(usage, self.price, meter.images)
         return {
             "id": self.id,
             "at": self.at,
@@ -343,6 +393,7 @@ class Entry:
             "cached_tokens": usage.cached_tokens,
             "cache_write_tokens": usage.cache_write_tokens,
             "reasoning_tokens": usage.reasoning_tokens,
+            "images": meter.images,
             "estimated": is_estimate,
             "cost_nano": cost,
             "price": price_row(self.price) if cost else None,

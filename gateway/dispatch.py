@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+import gevent
 import orjson
 from geventhttpclient.response import HTTPParseError
 
-from gateway import simulator, sse
+from gateway import images, simulator, sse
 from gateway.catalog import Deployment, Model
 from gateway.errors import GatewayError, Unavailable
 from gateway.formats import openai
+from gateway.images import Picture
 from gateway.metering import Meter
 from gateway.providers import Provider, unconfigured
 from gateway.transport import (
@@ -40,6 +42,7 @@ KEEP_ALIVE_EVERY = 10.0
 """Seconds of silence after which a stream carries a comment."""
 DRAIN_WAIT = 0.25
 """Seconds that the end of an answered stream is waited for, so that its connection can be reused."""
+IMAGES_PATH = "/images/generations"
 MAX_ANSWER = 64 * 1024 * 1024
 MAX_ERROR = 64 * 1024
 
@@ -66,6 +69,15 @@ class Reply:
     attempts: int = 1
     body: bytes | None = None
     chunks: Iterator[bytes] | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Pictures:
+    """Generated images and who made them."""
+
+    provider: str
+    pictures: list[Picture]
     warnings: list[str] = field(default_factory=list)
 
 
@@ -108,6 +120,7 @@ class Dispatcher:
             call.body,
             upstream_model=deployment.upstream_model,
             defaults=deployment.defaults,
+            quirks=provider.quirks,
         )
         exchange = self._post(deployment, provider, body)
         if call.is_stream:
@@ -144,12 +157,29 @@ class Dispatcher:
         else:
             reply.body = orjson.dumps(call.format.write_response(events, request, meter))
 
+    def generate_images(self, model: Model, body: JSON, is_test: bool, meter: Meter) -> Pictures:
+        """Make the pictures that a checked body asks for. Raises `GatewayError`."""
+        if is_test:
+            return Pictures("simulator", images.simulate(body, pause=lambda: gevent.sleep(0)))
+        deployment = choose(model)
+        provider = deployment.provider
+        assert provider is not None
+        wire = images.write_request(body, deployment.upstream_model)
+        exchange = self._post(deployment, provider, orjson.dumps(wire), IMAGES_PATH)
+        answer = self._whole(exchange, provider, openai)
+        made = Pictures(provider.name, images.read_response(answer, meter))
+        if model.served_by:
+            made.warnings.append(f"served_by={model.served_by}")
+        return made
+
     # ------------------------------------------------------------------------- the wire
 
-    def _post(self, deployment: Deployment, provider: Provider, body: bytes) -> Exchange:
+    def _post(
+        self, deployment: Deployment, provider: Provider, body: bytes, path: str | None = None
+    ) -> Exchange:
         kept = self._heads.get(id(deployment))
         if kept is None or kept[0] is not deployment:
-            url = provider.base_url + provider.chat_path
+            url = provider.base_url + (path or provider.chat_path)
             kept = (deployment, origin_of(url), request_head(url, provider.headers()))
             if len(self._heads) > 4096:
                 self._heads.clear()

@@ -32,6 +32,7 @@ class Meter:
     finish_reason: FinishReason | None = None
     frames: int = 0
     output_bytes: int = 0
+    images: int = 0
     is_done: bool = False
     failed: str | None = None
     error: GatewayError | None = None
@@ -43,8 +44,8 @@ class Meter:
 
     def final_usage(self, request_bytes: int) -> tuple[Usage, bool]:
         """The usage, and whether it is only an estimate."""
-        if self.usage is not None:
-            return self.usage, False
+        if self.usage is not None or self.images:
+            return self.usage or Usage(), False
         output = max(self.frames, -(-self.output_bytes // BYTES_PER_TOKEN))
         return Usage(input_tokens=estimate_tokens(request_bytes), output_tokens=output), True
 
@@ -54,10 +55,15 @@ def estimate_tokens(size: int) -> int:
     return max(1, size // BYTES_PER_TOKEN)
 
 
-def cost_nano_usd(usage: Usage, price: Price | None) -> int:
-    """What the tokens cost; 0 without a price. Prices are nano-dollars per million tokens."""
+def cost_nano_usd(usage: Usage, price: Price | None, images: int = 0) -> int:
+    """What a call costs; 0 without a price. Token prices are nano-dollars per million.
+
+    A model with a price per picture is billed by pictures alone.
+    """
     if price is None:
         return 0
+    if price.image:
+        return images * price.image
     cached = usage.cached_tokens
     written = usage.cache_write_tokens
     fresh = max(0, usage.input_tokens - cached - written)

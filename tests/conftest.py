@@ -313,7 +313,7 @@ def _environment(port: int, data_dir: Path, fake: FakeUpstream, extra: dict[str,
     env |= {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     env |= {
         "PORT": str(port), "HOST": "127.0.0.1", "DATA_DIR": str(data_dir),
-        "PYTHONUNBUFFERED": "1",
+        "PYTHONUNBUFFERED": "1", "WEB_CONCURRENCY": "1",
         "OPENAI_API_KEY": OPENAI_KEY, "OPENAI_BASE_URL": fake.url,
         "DEEPSEEK_API_KEY": DEEPSEEK_KEY, "DEEPSEEK_BASE_URL": fake.url,
         "LOCAL_API_KEY": LOCAL_KEY, "LOCAL_BASE_URL": fake.url,

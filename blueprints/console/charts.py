@@ -15,9 +15,11 @@ GAP = 0.2
 COLOURS = 7
 MOST_SERIES = 6
 MOST_LABELS = 8
-GRID_LINES = 4
+GRID_LINES = (4, 5, 3)
 STEPS = (1, 2, 2.5, 5, 10)
 OTHER = "Other"
+# With this start value the models that most people use differ in colour from the outset.
+COLOUR_SEED = 3347
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,13 @@ def stacked_bars(labels: Sequence[str], sums: Mapping[str, Sequence[int]],
     groups = keep_largest(sums)
     colours = assign_colours(list(groups))
     totals = [sum(column) for column in zip(*groups.values(), strict=True)] or [0] * len(labels)
-    step = nice_step(max(totals, default=0))
-    top = step * GRID_LINES
+    lines, step = nice_scale(max(totals, default=0))
+    top = step * lines
     return Chart(
         labels=list(labels),
         x_labels=spread(labels),
-        y_labels=[write(step * n) for n in range(GRID_LINES, -1, -1)],
-        grid=[HEIGHT * n / GRID_LINES for n in range(1, GRID_LINES)],
+        y_labels=[write(step * n) for n in range(lines, -1, -1)],
+        grid=[HEIGHT * n / lines for n in range(lines)],
         series=[Series(name, colours[name], list(groups[name]), path)
                 for name, path in zip(groups, stack(list(groups.values()), top), strict=True)],
         summary=summarise(labels, totals, write, noun),
@@ -86,7 +88,7 @@ def assign_colours(names: Sequence[str]) -> dict[str, str]:
     """A colour from the hash of the name, so that a model looks the same on every page."""
     taken: dict[int, str] = {}
     for name in sorted(n for n in names if n != OTHER):
-        slot = zlib.crc32(name.encode()) % COLOURS
+        slot = zlib.crc32(name.encode(), COLOUR_SEED) % COLOURS
         while slot in taken and len(taken) < COLOURS:
             slot = (slot + 1) % COLOURS
         taken[slot] = name
@@ -94,9 +96,14 @@ def assign_colours(names: Sequence[str]) -> dict[str, str]:
     return {name: colours.get(name, "c-other") for name in names}
 
 
-def nice_step(largest: float) -> int:
-    """The distance of grid lines: 1, 2, 2.5 or 5 times a power of ten, always whole."""
-    wanted = largest / GRID_LINES
+def nice_scale(largest: float) -> tuple[int, int]:
+    """How many grid lines, how far apart: the lowest axis that the largest bar fits under."""
+    return min(((lines, nice_step(largest / lines)) for lines in GRID_LINES),
+               key=lambda scale: scale[0] * scale[1])
+
+
+def nice_step(wanted: float) -> int:
+    """1, 2, 2.5 or 5 times a power of ten, at least what is wanted, always whole."""
     power = 1
     while power * 10 < wanted:
         power *= 10

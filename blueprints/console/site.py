@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain, zip_longest
 
 from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
 from flask_login import current_user
@@ -21,6 +22,7 @@ MAX_EMAIL, MAX_NAME = 254, 80
 MISMATCH = "That e-mail and password don’t match."
 CLOSED = "Sign-up is closed on this server. Ask its operator for an account."
 INVITE_ONLY = "You need an invitation to sign up here. Ask the operator for a link."
+MODELS_SHOWN = 7
 YEAR = 365 * 86_400
 
 bp = Blueprint("site", __name__)
@@ -28,10 +30,20 @@ bp = Blueprint("site", __name__)
 
 @bp.get("/")
 def home():
-    models = list(current_app.extensions["platform"].catalog.models)
-    page = render_template("pages/home.html", samples=snippets.first_request(),
-                           models=models, may_sign_up=may_sign_up())
+    models = current_app.extensions["platform"].catalog.models
+    shown = one_of_each([(model.owned_by, id_) for id_, model in models.items()], MODELS_SHOWN)
+    page = render_template("pages/home.html", samples=snippets.first_request(), shown=shown,
+                           others=len(models) - len(shown), may_sign_up=may_sign_up())
     return page, {"Cache-Control": "private, no-cache"}
+
+
+def one_of_each(models: list[tuple[str, str]], count: int) -> list[str]:
+    """The first model of every owner in turn, then the second ones, up to `count` ids."""
+    by_owner: dict[str, list[str]] = {}
+    for owner, id_ in models:
+        by_owner.setdefault(owner, []).append(id_)
+    rounds = zip_longest(*by_owner.values())
+    return [id_ for id_ in chain.from_iterable(rounds) if id_][:count]
 
 
 @bp.post("/theme")

@@ -11,4 +11,4 @@ def chat_completions():
     raw = read_body()
     body = parse_object(raw)
     openai.check_request(body)
-    return relay(openai, "chat.completions", "chat", raw, body)
+    return relay(openai, "chat.completions", raw, body)

@@ -1,4 +1,8 @@
-"""GET /models and /models/ID: what the caller's key can use."""
+"""GET /models and /models/ID: what the caller's key can use.
+
+The newest Google SDKs come here too. On GET the credential decides the shape of the answer, and
+`POST /models/MODEL:method` is always Google's (reference/gemini-wire.md 3.3).
+"""
 
 from __future__ import annotations
 
@@ -6,34 +10,33 @@ from typing import Any
 
 from flask import current_app, g
 
-from blueprints.api import json_response
+from blueprints.api import is_google_call, json_response
+from blueprints.listing import listed_model, listed_models
 from blueprints.v1 import bp
+from blueprints.v1beta.generate import call_method
+from blueprints.v1beta.models import answer_list, answer_one
 from gateway.catalog import Model
-from gateway.dispatch import is_callable
-from gateway.errors import model_not_found
-from models.keys import KeySnapshot
 
 
 @bp.get("/models")
 def list_models():
-    models = current_app.extensions["platform"].catalog.models.values()
-    data = [write_model(model) for model in models if is_listed(model, g.key)]
-    return json_response({"object": "list", "data": data})
+    if is_google_call():
+        return answer_list()
+    models = listed_models(current_app.extensions["platform"].catalog, g.key)
+    return json_response({"object": "list", "data": [write_model(model) for model in models]})
 
 
 @bp.get("/models/<path:model_id>")
 def retrieve_model(model_id: str):
-    model = current_app.extensions["platform"].catalog.find(model_id)
-    if model is None or not is_listed(model, g.key):
-        raise model_not_found(model_id[:200])
-    return json_response(write_model(model))
+    if is_google_call():
+        return answer_one(model_id)
+    catalog = current_app.extensions["platform"].catalog
+    return json_response(write_model(listed_model(catalog, g.key, model_id)))
 
 
-def is_listed(model: Model, key: KeySnapshot) -> bool:
-    """Test keys see everything; live keys what they may call and what a provider serves."""
-    if key.mode == "test":
-        return True
-    return is_callable(model) and (key.models is None or model.id in key.models)
+@bp.post("/models/<path:target>")
+def call_google_method(target: str):
+    return call_method(target)
 
 
 def write_model(model: Model) -> dict[str, Any]:

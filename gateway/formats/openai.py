@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,14 +85,22 @@ def unknown_fields(body: JSON) -> list[str]:
 
 
 def patch_request(
-    raw: bytes, body: JSON, *, upstream_model: str, defaults: Mapping[str, Any]
+    raw: bytes,
+    body: JSON,
+    *,
+    upstream_model: str,
+    defaults: Mapping[str, Any],
+    quirks: frozenset[str] = frozenset(),
 ) -> bytes:
     """The body for an upstream of this very format: the bytes as they came if nothing changes.
 
     Sets the upstream's model name, asks for usage on streams (the tap needs it), lays `defaults`
-    under what the caller said, and drops top-level nulls, which mean "default" everywhere.
+    under what the caller said, minds the provider's `quirks`, and drops top-level nulls, which mean
+    "default" everywhere.
     """
     changes: JSON = {}
+    for quirk in quirks & QUIRK_PATCHES.keys():
+        changes |= QUIRK_PATCHES[quirk](body)
     if body["model"] != upstream_model:
         changes["model"] = upstream_model
     if body.get("stream"):
@@ -104,9 +112,29 @@ def patch_request(
             changes[name] = value
     if not changes and None not in body.values():
         return raw
-    kept = {name: value for name, value in body.items() if value is not None}
-    return orjson.dumps({**kept, **changes})
+    patched = {**body, **changes}
+    return orjson.dumps({name: value for name, value in patched.items() if value is not None})
 
+
+def _developer_as_system(body: JSON) -> JSON:
+    if not any(message["role"] == "developer" for message in body["messages"]):
+        return {}
+    return {"messages": [
+        {**message, "role": "system"} if message["role"] == "developer" else message
+        for message in body["messages"]
+    ]}
+
+
+def _max_tokens(body: JSON) -> JSON:
+    limit = body.get("max_completion_tokens")
+    return {} if limit is None else {"max_tokens": limit, "max_completion_tokens": None}
+
+
+QUIRK_PATCHES: dict[str, Callable[[JSON], JSON]] = {
+    "developer_as_system": _developer_as_system,
+    "max_tokens": _max_tokens,
+}
+"""What a provider's quirk (`providers.QUIRKS`) changes in a body that otherwise passes through."""
 
 READ_DIRECTLY = (
     "temperature", "top_p", "seed", "presence_penalty", "frequency_penalty",

@@ -217,7 +217,7 @@ curl %BASE%/api/v1/chat/completions \\
   -d '{
     "model": "gpt-4o",
     "messages": [
-      {"role": "system", "content": "Answer in one sentence."},
+      {"role": "system", "content": "Be brief."},
       {"role": "user", "content": "Why is the sky blue?"}
     ],
     "temperature": 0.7,
@@ -231,7 +231,7 @@ client = OpenAI(base_url="%BASE%/api/v1", api_key="YOUR_API_KEY")
 answer = client.chat.completions.create(
     model="gpt-4o",
     messages=[
-        {"role": "system", "content": "Answer in one sentence."},
+        {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Why is the sky blue?"},
     ],
     temperature=0.7,
@@ -246,7 +246,7 @@ const client = new OpenAI({ baseURL: "%BASE%/api/v1", apiKey: "YOUR_API_KEY" });
 const answer = await client.chat.completions.create({
   model: "gpt-4o",
   messages: [
-    { role: "system", content: "Answer in one sentence." },
+    { role: "system", content: "Be brief." },
     { role: "user", content: "Why is the sky blue?" },
   ],
   temperature: 0.7,
