@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import click
 from flask import Flask, current_app
@@ -35,13 +37,13 @@ def register(app: Flask) -> None:
         app.cli.add_command(group)
 
 
-def needs_database(command):
+def needs_database(command: Callable[..., None]) -> Callable[..., None]:
     """Say in one line what to do when the database is away or has no tables."""
 
     @wraps(command)
-    def guarded(*args, **kwargs):
+    def guarded(**parameters: Any) -> None:
         try:
-            return command(*args, **kwargs)
+            command(**parameters)
         except (OperationalError, ProgrammingError) as error:
             reason = str(error.orig).splitlines()[0]
             raise click.ClickException(
@@ -56,10 +58,17 @@ def needs_database(command):
 
 @user_cli.command("create")
 @click.argument("email")
-@click.option("--password", help="At least 12 characters. Asked for if not given; without a "
-              "terminal one is made up and printed.")
-@click.option("--plan", "plan_id", help="The account's plan.",
-              type=click.Choice([plan["id"] for plan in SHIPPED_PLANS]))
+@click.option(
+    "--password",
+    help="At least 12 characters. Asked for if not given; without a "
+    "terminal one is made up and printed.",
+)
+@click.option(
+    "--plan",
+    "plan_id",
+    help="The account's plan.",
+    type=click.Choice([plan["id"] for plan in SHIPPED_PLANS]),
+)
 @click.option("--admin", is_flag=True, help="Make the account an operator.")
 @needs_database
 def create_user(email: str, password: str | None, plan_id: str | None, admin: bool) -> None:
@@ -91,8 +100,9 @@ def add_user(email: str, password: str, plan_id: str | None, admin: bool) -> Use
     if plan_id and plan is None:
         raise click.ClickException(f"There is no plan {plan_id} in the database.")
     try:
-        user = accounts.create_user(email, passwords.hash_password(password), plan=plan,
-                                    is_admin=True if admin else None)
+        user = accounts.create_user(
+            email, passwords.hash_password(password), plan=plan, is_admin=True if admin else None
+        )
     except IntegrityError:
         raise click.ClickException(f"There is an account for {email} already.") from None
     record_event("user.created", user_id=user.id, details={"by": "cli"})
@@ -135,12 +145,16 @@ def create_key(email: str, name: str, mode: keys.Mode) -> None:
 def audit() -> None:
     """Compare usage records with their roll-ups; exit code 1 if they disagree."""
     found = usage.audit()
-    click.echo(json.dumps({
-        "records": found.records,
-        "rolled_up": found.rolled_up,
-        "open": current_app.extensions["platform"].journal_open(),
-        "spend_nano_usd": found.spend_nano_usd,
-    }))
+    click.echo(
+        json.dumps(
+            {
+                "records": found.records,
+                "rolled_up": found.rolled_up,
+                "open": current_app.extensions["platform"].journal_open(),
+                "spend_nano_usd": found.spend_nano_usd,
+            }
+        )
+    )
     if not found.agrees:
         click.echo("Error: records and roll-ups disagree.", err=True)
         sys.exit(1)

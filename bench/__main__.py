@@ -32,6 +32,7 @@ def main() -> int:
     """0: all went through. 1: requests, chunks or records were lost. 2: it could not run."""
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the shell ignores it
     try:
         return run(options)
     except BenchError as error:

@@ -182,13 +182,20 @@ def problems(results: Results) -> list[str]:
 def notes(results: Results) -> list[str]:
     """What limits the worth of the figures: a busy machine, a saturated load."""
     found = [f"{name}: left out, time was up" for name, rounds in results.items() if not rounds]
-    for name, number, target, result in _each(results):
-        where = f"{name}, round {number}, {target}"
-        lost = result["others"] + result["stolen"]
-        if target != DIRECT and lost > NOISY:
-            found.append(f"{where}: the server's core lost {100 * lost:.0f} % to others")
-        if target != DIRECT and result["load_core_idle"] < SATURATED:
-            found.append(f"{where}: the load's core was full, the server may be quicker than this")
+    runs = [result for _, _, target, result in _each(results) if target != DIRECT]
+    lost = [result["others"] + result["stolen"] for result in runs]
+    noisy = sum(part > NOISY for part in lost)
+    full = sum(result["load_core_idle"] < SATURATED for result in runs)
+    if noisy:
+        found.append(
+            f"in {noisy} of {len(runs)} runs other processes or the hypervisor took the server's "
+            f"core, up to {100 * max(lost):.0f} %: the machine is not quiet"
+        )
+    if full:
+        found.append(
+            f"in {full} of {len(runs)} runs the core of upstream and load was full: "
+            "the server may be quicker than shown"
+        )
     return found
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import gevent
 import orjson
-from flask import Response, current_app, g, request
+from flask import current_app, g, request
 from gevent import get_hub
 
-from blueprints.api import JSON_TYPE, gateway_error, headers_of
+from blueprints.api import ApiResponse, gateway_error, headers_of, whole
 from blueprints.guards import check_rights
 from blueprints.metrics import observe
 from blueprints.platform import Platform
@@ -28,6 +28,7 @@ from gateway.dispatch import Call, Reply
 from gateway.errors import (
     GatewayError,
     InvalidRequest,
+    LimitExceeded,
     NotFound,
     Unavailable,
     model_not_found,
@@ -38,7 +39,7 @@ from gateway.types import JSON, Usage
 from models.keys import KeySnapshot
 
 STREAM_TYPE = "text/event-stream; charset=utf-8"
-STREAM_HEADERS = [("X-Accel-Buffering", "no")]
+STREAM_HEADERS = [("Content-Type", STREAM_TYPE), ("X-Accel-Buffering", "no")]
 ENDPOINTS = {
     "chat": "/api/v1/chat/completions",
     "image": "/api/v1/images/generations",
@@ -52,7 +53,7 @@ CLIENT_CLOSED = 499
 # ----------------------------------------------------------------------------- the way of a call
 
 
-def relay(format_: Any, endpoint: str, raw: bytes, body: JSON) -> Response:
+def relay(format_: Any, endpoint: str, raw: bytes, body: JSON) -> ApiResponse:
     """Answer a checked chat request."""
     platform, ledger, model = admit(format_, endpoint, "chat", raw, body)
     call = Call(
@@ -67,7 +68,7 @@ def relay(format_: Any, endpoint: str, raw: bytes, body: JSON) -> Response:
     return respond(ledger, lambda: platform.dispatcher.send(call, ledger.meter))
 
 
-def relay_images(raw: bytes, body: JSON) -> Response:
+def relay_images(raw: bytes, body: JSON) -> ApiResponse:
     """Answer a checked request for images."""
     platform, ledger, model = admit(images, "images.generations", "image", raw, body)
     user_id, base_url = ledger.key.user_id, platform.config.public_url
@@ -77,14 +78,10 @@ def relay_images(raw: bytes, body: JSON) -> Response:
         return base_url + platform.images.link(name, user_id)
 
     def make() -> Reply:
-        made = platform.dispatcher.generate_images(
-            model, body, ledger.mode == "test", ledger.meter
-        )
+        made = platform.dispatcher.generate_images(model, body, ledger.mode == "test", ledger.meter)
         ledger.meter.images = len(made.pictures)
         answer = images.write_response(body, made.pictures, url_of)
-        return Reply(
-            made.provider, ledger.meter, body=orjson.dumps(answer), warnings=made.warnings
-        )
+        return Reply(made.provider, ledger.meter, body=orjson.dumps(answer), warnings=made.warnings)
 
     return respond(ledger, make)
 
@@ -94,10 +91,11 @@ def admit(
 ) -> tuple[Platform, Entry, Model]:
     """Check rights and limits and write the call down. Raises `GatewayError`, consuming nothing."""
     platform: Platform = current_app.extensions["platform"]
-    ledger = Entry(platform, g.key, endpoint, kind, raw, body)
+    key = g.key
+    ledger = Entry(platform, key, endpoint, kind, raw, body)
     try:
         model = find_model(platform, body["model"], kind)
-        check_rights(g.key, model.id)
+        check_rights(key, model.id)
         check_strict(format_, body)
         take_place(platform, ledger, model, kind)
     except GatewayError as error:
@@ -122,12 +120,10 @@ def find_model(platform: Platform, name: str, kind: Kind) -> Model:
 
 def check_strict(format_: Any, body: JSON) -> None:
     """With `x-gateway-strict` nothing is let through that we don't know the meaning of."""
-    if request.headers.get("x-gateway-strict", "").lower() not in ("true", "1"):
+    if request.environ.get("HTTP_X_GATEWAY_STRICT", "").lower() not in ("true", "1"):
         return
     for name in format_.unknown_fields(body):
-        raise InvalidRequest(
-            f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name
-        )
+        raise InvalidRequest(f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name)
 
 
 def take_place(platform: Platform, ledger: Entry, model: Model, kind: Kind) -> None:
@@ -135,8 +131,11 @@ def take_place(platform: Platform, ledger: Entry, model: Model, kind: Kind) -> N
     key = ledger.key
     rpm = key.image_rpm if kind == "image" else key.chat_rpm
     demand = Demand(key.key_id, kind, rpm)
-    g.standing = platform.quota.peek(demand)
-    g.standing = platform.quota.admit(demand)
+    try:
+        g.standing = platform.quota.admit(demand)
+    except LimitExceeded:
+        g.standing = platform.quota.peek(demand)
+        raise
     if ledger.mode == "live":
         ledger.price = model.price
     try:
@@ -149,7 +148,7 @@ def take_place(platform: Platform, ledger: Entry, model: Model, kind: Kind) -> N
     platform.recorder.used(key.secret_id, ledger.ip, ledger.user_agent)
 
 
-def respond(ledger: Entry, send: Callable[[], Reply]) -> Response:
+def respond(ledger: Entry, send: Callable[[], Reply]) -> ApiResponse:
     """Send an admitted call and answer it. From here on everything settles the entry."""
     watch = ClientWatch(request.environ)
     try:
@@ -171,19 +170,18 @@ def respond(ledger: Entry, send: Callable[[], Reply]) -> Response:
     ledger.reply = reply
     cost = ledger.settle(200, "completed")
     headers = headers_of([*_gateway_headers(ledger), ("x-gateway-cost-usd", format_usd(cost))])
-    return Response(reply.body, 200, headers, content_type=JSON_TYPE)
+    assert reply.body is not None
+    return whole(reply.body, 200, headers)
 
 
-def _stream(ledger: Entry, reply: Reply, watch: ClientWatch) -> Response:
+def _stream(ledger: Entry, reply: Reply, watch: ClientWatch) -> ApiResponse:
     ledger.reply = reply
     headers = headers_of(_gateway_headers(ledger) + STREAM_HEADERS)
     for position, (name, _) in enumerate(headers):
         if name == "Cache-Control":
             headers[position] = (name, "no-cache, no-transform")
     stream = Stream(reply, ledger, watch)
-    return Response(
-        stream, 200, headers, content_type=STREAM_TYPE, direct_passthrough=True
-    )
+    return ApiResponse(stream, 200, headers)
 
 
 def _gateway_headers(ledger: Entry) -> list[tuple[str, str]]:
@@ -309,17 +307,18 @@ class Entry:
     is_settled: bool = False
 
     def __post_init__(self) -> None:
-        environ = request.environ
-        self.id = request.request_id
+        call = request._get_current_object()  # type: ignore[attr-defined]
+        call.is_logged = True
+        environ = call.environ
+        self.id = call.request_id
         self.at = time.time()
-        self.started = request.started
+        self.started = call.started
         self.mode = self.key.mode
         self.model = clean(str(self.body.get("model") or ""), 200)
         self.is_stream = bool(self.body.get("stream"))
         self.ip = environ.get("REMOTE_ADDR")
         self.user_agent = clean(environ.get("HTTP_USER_AGENT", ""), 300) or None
         self.meter = Meter()
-        request.is_logged = True
 
     def admission(self) -> JSON:
         """The journal's first line: all that a record of an interrupted call needs."""

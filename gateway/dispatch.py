@@ -41,7 +41,7 @@ FIRST_EVENT_WAIT = 15.0
 KEEP_ALIVE_EVERY = 10.0
 """Seconds of silence after which a stream carries a comment."""
 DRAIN_WAIT = 0.25
-"""Seconds that the end of an answered stream is waited for, so that its connection can be reused."""
+"""Seconds that the end of an answered stream is waited for: then its connection is reused."""
 IMAGES_PATH = "/images/generations"
 MAX_ANSWER = 64 * 1024 * 1024
 MAX_ERROR = 64 * 1024
@@ -160,7 +160,7 @@ class Dispatcher:
     def generate_images(self, model: Model, body: JSON, is_test: bool, meter: Meter) -> Pictures:
         """Make the pictures that a checked body asks for. Raises `GatewayError`."""
         if is_test:
-            return Pictures("simulator", images.simulate(body, pause=lambda: gevent.sleep(0)))
+            return Pictures("simulator", images.simulate(body, pause=let_others_run))
         deployment = choose(model)
         provider = deployment.provider
         assert provider is not None
@@ -193,8 +193,8 @@ class Dispatcher:
         """The body of a good answer. Raises what a bad one means."""
         timeouts = self._transport.timeouts
         try:
-            exchange.read_head(timeouts.first)
-            if exchange.status != 200:
+            status = exchange.read_head(timeouts.first)
+            if status != 200:
                 raise _error_of(exchange, provider, upstream, timeouts.connect)
             return exchange.read_all(timeouts.between, MAX_ANSWER)
         except (OSError, HTTPParseError) as error:
@@ -212,8 +212,8 @@ class Dispatcher:
             while True:
                 try:
                     if not exchange.status:
-                        exchange.read_head(wait)
-                        if exchange.status != 200:
+                        status = exchange.read_head(wait)
+                        if status != 200:
                             raise _error_of(exchange, provider, upstream, timeouts.connect)
                     data = exchange.read_some(wait)
                 except TimeoutError:
@@ -234,6 +234,10 @@ class Dispatcher:
                 exchange.finish(DRAIN_WAIT)
             else:
                 exchange.close()
+
+
+def let_others_run() -> None:
+    gevent.sleep(0)  # type: ignore[no-untyped-call]
 
 
 def choose(model: Model) -> Deployment:
@@ -330,9 +334,7 @@ def _resumed(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
         chunks.close()  # type: ignore[attr-defined]  # a generator
 
 
-def _error_of(
-    exchange: Exchange, provider: Provider, upstream: Any, wait: float
-) -> GatewayError:
+def _error_of(exchange: Exchange, provider: Provider, upstream: Any, wait: float) -> GatewayError:
     """Read an upstream's error answer and say what it means to the caller."""
     body = exchange.read_all(wait, MAX_ERROR)
     retry_after = parse_retry_after(exchange.header("retry-after"))

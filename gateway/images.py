@@ -49,8 +49,11 @@ def _size(value: Any) -> None:
     width, _, height = value.partition("x")
     if value != "auto" and not (_is_side(width) and _is_side(height)):
         shown = ", ".join(f"'{size}'" for size in DALL_E_SIZES)
-        raise Problem("invalid_value", f"Invalid value: {value[:40]!r}. Supported values are: "
-                      f"{shown}, and other sizes that the model makes.")
+        raise Problem(
+            "invalid_value",
+            f"Invalid value: {value[:40]!r}. Supported values are: "
+            f"{shown}, and other sizes that the model makes.",
+        )
 
 
 def _is_side(text: str) -> bool:
@@ -146,8 +149,17 @@ def simulate(body: JSON, pause: Callable[[], None]) -> list[Picture]:
 
 def write_request(body: JSON, upstream_model: str) -> JSON:
     """The body for OpenAI's endpoint, in the words of the model that will make the pictures."""
-    kept = ("prompt", "n", "size", "background", "moderation", "output_format",
-            "output_compression", "user", "safety_identifier")
+    kept = (
+        "prompt",
+        "n",
+        "size",
+        "background",
+        "moderation",
+        "output_format",
+        "output_compression",
+        "user",
+        "safety_identifier",
+    )
     wire = {name: body[name] for name in kept if body.get(name) is not None}
     wire["model"] = upstream_model
     quality = body.get("quality")

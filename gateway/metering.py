@@ -87,4 +87,3 @@ def format_usd(nano: int) -> str:
     """Nano-dollars as a decimal number of dollars without exponent, e.g. `0.000042`."""
     text = f"{nano // 10**9}.{nano % 10**9:09d}".rstrip("0")
     return text + "0" if text.endswith(".") else text
-

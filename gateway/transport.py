@@ -7,6 +7,7 @@ connecting (DNS, TLS) are geventhttpclient's; the request is one prebuilt head p
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import ssl
@@ -14,6 +15,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +26,7 @@ from geventhttpclient.response import HTTPParseError, HTTPResponse
 from gateway.errors import UpstreamFailed
 
 # The real poll: gevent's would visit the event loop for a question that is answered at once.
-_poll = monkey.get_original("select", "poll")
+_poll = monkey.get_original("select", "poll")  # type: ignore[no-untyped-call]
 
 READ_SIZE = 65536
 MAX_IDLE = 512
@@ -44,7 +46,34 @@ class Timeouts:
 
 
 class _Parser(HTTPResponse):
-    """geventhttpclient's parser with the body handed out as it comes."""
+    """geventhttpclient's parser with the body handed out as it comes.
+
+    Headers are only collected: of a good answer nobody reads a single one.
+    """
+
+    def __init__(self, method: str) -> None:
+        super().__init__(method)
+        self._pieces: list[tuple[bool, str]] = []
+
+    def _on_header_field(self, string: str) -> None:
+        self._pieces.append((True, string))
+
+    def _on_header_value(self, string: str) -> None:
+        self._pieces.append((False, string))
+
+    def _on_headers_complete(self) -> None:
+        self.headers_complete = True
+
+    def header(self, name: str) -> str | None:
+        """The first header of this name. A name or value may have come in several pieces."""
+        pairs: list[list[str]] = []
+        was_name = False
+        for is_name, text in self._pieces:
+            if is_name and not was_name:
+                pairs.append(["", ""])
+            pairs[-1][0 if is_name else 1] += text
+            was_name = is_name
+        return next((value for key, value in pairs if key.lower() == name), None)
 
     def take(self) -> bytes:
         data = bytes(self._body_buffer)
@@ -64,10 +93,9 @@ class Pool:
             "network_timeout": timeouts.first,
         }
         if parts.scheme == "https":
-            factory = (lambda **_: context) if context else None
-            self._connector: ConnectionPool = SSLConnectionPool(
-                host, port, host, port, ssl_context_factory=factory, **options
-            )
+            if context:
+                options["ssl_context_factory"] = partial(_given, context)
+            self._connector: ConnectionPool = SSLConnectionPool(host, port, host, port, **options)
         else:
             self._connector = ConnectionPool(host, port, host, port, **options)
         self._idle: deque[tuple[float, socket.socket]] = deque(maxlen=MAX_IDLE)
@@ -91,6 +119,11 @@ class Pool:
         if len(self._idle) == MAX_IDLE:
             self._idle.popleft()[1].close()
         self._idle.append((time.monotonic(), sock))
+
+
+def _given(context: ssl.SSLContext, **_options: Any) -> ssl.SSLContext:
+    """The context that was passed in, whatever files the pool would have loaded."""
+    return context
 
 
 def _is_quiet(sock: socket.socket) -> bool:
@@ -121,8 +154,8 @@ class Exchange:
         self._socket, self._is_reused = pool.take()
         self._send()
 
-    def read_head(self, wait: float) -> None:
-        """Read until the answer's headers are there; sets `status`."""
+    def read_head(self, wait: float) -> int:
+        """Read until the answer's headers are there; sets and returns `status`."""
         parser = self._parser
         while not parser.headers_complete or parser.get_code() < 200:
             data = self._receive(wait)
@@ -133,11 +166,12 @@ class Exchange:
                 self._send_once_more()
             else:
                 raise HTTPParseError("connection closed before the answer")
-        self.status = parser.get_code()
+        self.status = int(parser.get_code())
+        return self.status
 
     def header(self, name: str) -> str | None:
-        value = self._parser.get(name)
-        return value if isinstance(value, str) or value is None else value[0]
+        """A header of the answer; `name` in lower case."""
+        return self._parser.header(name)
 
     def read_some(self, wait: float) -> bytes:
         """What has arrived, at least a byte; empty at the end of the answer."""
@@ -164,10 +198,8 @@ class Exchange:
     def finish(self, wait: float) -> None:
         """Close, after giving the end of an answer that is read but for its frame a moment."""
         if self._has_bytes and self._socket is not None and not self._parser.message_complete:
-            try:
+            with contextlib.suppress(OSError, HTTPParseError):
                 self._parser.feed(self._receive(wait))
-            except (OSError, HTTPParseError):
-                pass
         self.close()
 
     def close(self) -> None:
@@ -183,7 +215,10 @@ class Exchange:
     def _send(self) -> None:
         assert self._socket is not None
         try:
-            self._socket.sendall(self._request)
+            # What the kernel takes at once spares the set-up of a longer write.
+            sent = self._socket.send(self._request)
+            if sent < len(self._request):
+                self._socket.sendall(memoryview(self._request)[sent:])
         except ConnectionError:
             if not self._is_reused:
                 raise

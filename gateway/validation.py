@@ -89,11 +89,17 @@ def string(
         if max_length is not None and len(value) > max_length:
             raise _too_long("string", "string", max_length, len(value))
         if not allow_empty and not value:
-            raise Problem("invalid_value", "Invalid '{path}': empty string. Expected a string "
-                          "with minimum length 1, but got an empty string instead.")
+            raise Problem(
+                "invalid_value",
+                "Invalid '{path}': empty string. Expected a string "
+                "with minimum length 1, but got an empty string instead.",
+            )
         if compiled and not compiled.fullmatch(value):
-            raise Problem("invalid_value", "Invalid '{path}': string does not match pattern. "
-                          f"Expected a string that matches the pattern '^{pattern}$'.")
+            raise Problem(
+                "invalid_value",
+                "Invalid '{path}': string does not match pattern. "
+                f"Expected a string that matches the pattern '^{pattern}$'.",
+            )
 
     return check
 
@@ -132,22 +138,29 @@ def one_of(*values: str) -> Rule:
     return check
 
 
-def _check_range(
-    noun: str, value: float, minimum: float | None, maximum: float | None
-) -> None:
+def _check_range(noun: str, value: float, minimum: float | None, maximum: float | None) -> None:
     if maximum is not None and value > maximum:
-        raise Problem(f"{noun}_above_max_value", f"Invalid '{{path}}': {noun} above maximum value. "
-                      f"Expected a value <= {maximum}, but got {value} instead.")
+        raise Problem(
+            f"{noun}_above_max_value",
+            f"Invalid '{{path}}': {noun} above maximum value. "
+            f"Expected a value <= {maximum}, but got {value} instead.",
+        )
     if minimum is not None and value < minimum:
-        raise Problem(f"{noun}_below_min_value", f"Invalid '{{path}}': {noun} below minimum value. "
-                      f"Expected a value >= {minimum}, but got {value} instead.")
+        raise Problem(
+            f"{noun}_below_min_value",
+            f"Invalid '{{path}}': {noun} below minimum value. "
+            f"Expected a value >= {minimum}, but got {value} instead.",
+        )
 
 
 def _too_long(code: str, noun: str, limit: int, length: int) -> Problem:
     article = "an" if noun == "array" else "a"
-    return Problem(f"{code}_above_max_length", f"Invalid '{{path}}': {noun} too long. Expected "
-                   f"{article} {noun} with maximum length {limit}, but got {article} {noun} with "
-                   f"length {length} instead.")
+    return Problem(
+        f"{code}_above_max_length",
+        f"Invalid '{{path}}': {noun} too long. Expected "
+        f"{article} {noun} with maximum length {limit}, but got {article} {noun} with "
+        f"length {length} instead.",
+    )
 
 
 # ----------------------------------------------------------------------------- containers
@@ -160,8 +173,11 @@ def array(item: Rule, *, of: str, minimum: int = 0, maximum: int | None = None) 
         if type(value) is not list:
             raise wrong_type(f"an array of {of}", value)
         if len(value) < minimum:
-            raise Problem("empty_array", "Invalid '{path}': empty array. Expected an array with "
-                          f"minimum length {minimum}, but got an empty array instead.")
+            raise Problem(
+                "empty_array",
+                "Invalid '{path}': empty array. Expected an array with "
+                f"minimum length {minimum}, but got an empty array instead.",
+            )
         if maximum is not None and len(value) > maximum:
             raise _too_long("array", "array", maximum, len(value))
         index = 0
@@ -214,7 +230,7 @@ def tagged(tag: str, variants: Mapping[str, Rule], *, expected: str = "an object
             tag_rule(name)
         except Problem as problem:
             raise problem.within(tag) from None
-        variants[name](value)
+        variants[str(name)](value)
 
     return check
 

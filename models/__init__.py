@@ -7,6 +7,7 @@ import string
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, event
@@ -64,8 +65,9 @@ def engine_options(database_url: str) -> dict[str, Any]:
     """Pool settings per database; both keep a bad connection from stalling the event loop."""
     if database_url.startswith("sqlite"):
         # https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#database-locking-behavior
-        return {"connect_args": {"timeout": 5}}
+        return {"connect_args": {"timeout": 5}, "json_serializer": dump_json}
     return {
+        "json_serializer": dump_json,
         "pool_size": 10,
         "max_overflow": 10,
         "pool_timeout": 2,
@@ -76,6 +78,10 @@ def engine_options(database_url: str) -> dict[str, Any]:
             "options": "-c statement_timeout=15000 -c lock_timeout=5000 -c timezone=UTC",
         },
     }
+
+
+def dump_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def init_db(app: Flask) -> None:

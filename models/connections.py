@@ -12,7 +12,7 @@ from models import Base, UtcDateTime, new_id, utcnow
 
 
 class ProviderConnection(Base):
-    """A credential for a provider. `credential` is encrypted under a key derived from SECRET_KEY."""
+    """A provider and its `credential`, encrypted under a key derived from SECRET_KEY."""
 
     __tablename__ = "provider_connections"
 

@@ -148,8 +148,16 @@ def digest(secret: str, pepper: bytes) -> bytes:
 # ----------------------------------------------------------------------------- life cycle
 
 
-def create_key(user: User, *, name: str, mode: Mode, pepper: bytes, ip: str | None = None,
-               user_agent: str | None = None, key_id: str | None = None) -> tuple[ApiKey, str]:
+def create_key(
+    user: User,
+    *,
+    name: str,
+    mode: Mode,
+    pepper: bytes,
+    ip: str | None = None,
+    user_agent: str | None = None,
+    key_id: str | None = None,
+) -> tuple[ApiKey, str]:
     """Add a key to the current transaction; returns it with its secret, shown this once.
 
     A form that was given its `key_id` beforehand can be sent only once: IntegrityError.
@@ -158,13 +166,25 @@ def create_key(user: User, *, name: str, mode: Mode, pepper: bytes, ip: str | No
     secret = _add_secret(key, pepper)
     db.session.add(key)
     db.session.flush()
-    record_event("key.created", user_id=user.id, target=key.id, ip=ip, user_agent=user_agent,
-                 details={"name": key.name, "mode": mode})
+    record_event(
+        "key.created",
+        user_id=user.id,
+        target=key.id,
+        ip=ip,
+        user_agent=user_agent,
+        details={"name": key.name, "mode": mode},
+    )
     return key, secret
 
 
-def rotate_key(key: ApiKey, *, grace: timedelta, pepper: bytes, ip: str | None = None,
-               user_agent: str | None = None) -> str:
+def rotate_key(
+    key: ApiKey,
+    *,
+    grace: timedelta,
+    pepper: bytes,
+    ip: str | None = None,
+    user_agent: str | None = None,
+) -> str:
     """Give the key a new secret; the current one ends after `grace`, any older one now."""
     now = utcnow()
     for old in key.secrets:
@@ -172,8 +192,14 @@ def rotate_key(key: ApiKey, *, grace: timedelta, pepper: bytes, ip: str | None =
         old.ends_at = min(old.ends_at, ends) if old.ends_at else ends
     secret = _add_secret(key, pepper)
     db.session.flush()
-    record_event("key.rotated", user_id=key.user_id, target=key.id, ip=ip, user_agent=user_agent,
-                 details={"grace_seconds": int(grace.total_seconds())})
+    record_event(
+        "key.rotated",
+        user_id=key.user_id,
+        target=key.id,
+        ip=ip,
+        user_agent=user_agent,
+        details={"grace_seconds": int(grace.total_seconds())},
+    )
     return secret
 
 
@@ -183,16 +209,18 @@ def end_previous(key: ApiKey, *, ip: str | None = None, user_agent: str | None =
     for old in key.secrets[1:]:
         if old.ends_at is None or old.ends_at > now:
             old.ends_at = now
-    record_event("key.overlap_ended", user_id=key.user_id, target=key.id, ip=ip,
-                 user_agent=user_agent)
+    record_event(
+        "key.overlap_ended", user_id=key.user_id, target=key.id, ip=ip, user_agent=user_agent
+    )
 
 
 def revoke_key(key: ApiKey, *, ip: str | None = None, user_agent: str | None = None) -> None:
     """End the key for good. Doing it twice changes nothing."""
     if key.revoked_at is None:
         key.revoked_at = utcnow()
-        record_event("key.revoked", user_id=key.user_id, target=key.id, ip=ip,
-                     user_agent=user_agent)
+        record_event(
+            "key.revoked", user_id=key.user_id, target=key.id, ip=ip, user_agent=user_agent
+        )
 
 
 def keys_of(user_id: str) -> list[ApiKey]:
@@ -216,8 +244,9 @@ def _add_secret(key: ApiKey, pepper: bytes) -> str:
     secret = mint_secret("test" if key.mode == "test" else "live")
     key.secrets.insert(
         0,
-        KeySecret(digest=digest(secret, pepper), hint=secret[:12], last4=secret[-4:],
-                  created_at=utcnow()),
+        KeySecret(
+            digest=digest(secret, pepper), hint=secret[:12], last4=secret[-4:], created_at=utcnow()
+        ),
     )
     return secret
 
@@ -324,8 +353,11 @@ def store_last_used(uses: dict[str, LastUse]) -> None:
                 (KeySecret.last_used_at.is_(None))
                 | (KeySecret.last_used_at < use.at - LAST_USED_EVERY)
             )
-            .values(last_used_at=use.at, last_used_ip=use.ip,
-                    last_used_agent=(use.user_agent or "")[:300] or None)
+            .values(
+                last_used_at=use.at,
+                last_used_ip=use.ip,
+                last_used_agent=(use.user_agent or "")[:300] or None,
+            )
         )
         db.session.execute(
             update(KeySecret)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -27,21 +28,23 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models import Base, UtcDateTime, db
+from models import Base, UtcDateTime, db, dump_json
 
 BUCKET = timedelta(minutes=15)
-INSERT_SLICE = 200
-"""Rows per INSERT: SQLite allows 32,766 bound values in a statement."""
+SELECT_SLICE = 500
+"""Ids looked up in one statement."""
 
 
 class UsageRecord(Base):
-    """One request. `outcome`: completed, failed, cancelled, interrupted or refused."""
+    """One request. `outcome`: completed, failed, cancelled, interrupted or refused.
+
+    Ids begin with the time (`request_id`), so they sort by it, and the newest rows lie together.
+    """
 
     __tablename__ = "usage_records"
     __table_args__ = (
         Index("ix_usage_records_user_at", "user_id", "at"),
         Index("ix_usage_records_key_at", "key_id", "at"),
-        Index("ix_usage_records_at", "at"),
         CheckConstraint("cost_nano >= 0", name="cost_not_negative"),
     )
 
@@ -116,6 +119,14 @@ ROLLUP_SUMS = (
     "cost_nano",
     "duration_ms",
 )
+SUMMED = ROLLUP_SUMS[2:]
+"""Sums that are columns of a record, too."""
+
+
+def request_id(at: float, tail: str) -> str:
+    """The id of a request: `req_`, the milliseconds since the epoch in 12 hex digits, the tail."""
+    return f"req_{int(at * 1000):012x}{tail}"
+
 
 # ----------------------------------------------------------------------------- writing
 
@@ -123,65 +134,109 @@ ROLLUP_SUMS = (
 def store_records(rows: Sequence[dict[str, Any]]) -> int:
     """Insert records (keys are `UsageRecord`'s columns, `at` in epoch seconds) and roll them up.
 
-    One transaction; rows whose id is already stored are skipped. Returns how many were new.
+    One transaction; rows whose id is already stored are skipped. Returns how many were new. A
+    record comes from one journal, which one process at a time reads, so nobody else inserts the
+    same id between the look and the insert.
     """
     if not rows:
         return 0
     complete = {row["id"]: _row(row) for row in rows}
-    new = _insert_new(list(complete.values()))
-    _add_to_rollups([complete[id_] for id_ in new])
+    for id_ in _stored_among(list(complete)):
+        del complete[id_]
+    if complete:
+        _insert(complete.values())
+        _add_to_rollups(complete.values())
     db.session.commit()
-    return len(new)
+    return len(complete)
+
+
+_RECORDS: Table = UsageRecord.__table__  # type: ignore[assignment]
+_ROLLUPS: Table = UsageRollup.__table__  # type: ignore[assignment]
+_DEFAULTS: dict[str, Any] = {
+    column.name: column.default.arg if column.default is not None else None  # type: ignore[attr-defined]
+    for column in _RECORDS.columns
+}
+_NAMES = tuple(_DEFAULTS)
+_values_of = itemgetter(*_NAMES)
+
+
+def _insert_sql(mark: str) -> str:
+    marks = ", ".join([mark] * len(_NAMES))
+    columns = ", ".join(_NAMES)
+    # Nothing from outside is in this text: the names are the table's own.
+    return (
+        f"INSERT INTO {_RECORDS.name} ({columns}) VALUES ({marks}) "  # noqa: S608
+        "ON CONFLICT (id) DO NOTHING"
+    )
+
+
+# Straight to the driver, as tuples: the same rows through SQLAlchemy's statements cost ten times as
+# much (its compiler and its value processors), and this is the one statement that runs for each
+# request that is served.
+_INSERTS = {"sqlite": _insert_sql("?"), "postgresql": _insert_sql("%s")}
+_SQLITE_TIME = "%Y-%m-%d %H:%M:%S.%f"
+
+
+def _insert(rows: Iterable[dict[str, Any]]) -> None:
+    dialect = db.engine.dialect.name
+    values = [_values_of(_for_driver(row, dialect)) for row in rows]
+    db.session.connection().exec_driver_sql(_INSERTS[dialect], values)
+
+
+def _for_driver(row: dict[str, Any], dialect: str) -> dict[str, Any]:
+    """The row as the driver takes it: JSON as text, and times as SQLite keeps them."""
+    at = row["at"].strftime(_SQLITE_TIME) if dialect == "sqlite" else row["at"]
+    price = dump_json(row["price"]) if row["price"] is not None else None
+    return {**row, "at": at, "price": price}
+
+
+def _upsert(insert: Any) -> Any:
+    statement = insert(_ROLLUPS)
+    sums = {name: _ROLLUPS.c[name] + statement.excluded[name] for name in ROLLUP_SUMS}
+    return statement.on_conflict_do_update(index_elements=list(ROLLUP_KEYS), set_=sums)
+
+
+_UPSERTS: dict[str, Any] = {
+    "sqlite": _upsert(sqlite.insert),
+    "postgresql": _upsert(postgresql.insert),
+}
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    columns = UsageRecord.__table__.columns
-    complete = {c.name: row.get(c.name, c.default.arg if c.default is not None else None)
-                for c in columns}
+    complete = {**_DEFAULTS, **row}
     complete["at"] = datetime.fromtimestamp(row["at"], UTC)
     return complete
 
 
-def _insert(table: Any) -> Any:
-    """INSERT with ON CONFLICT, in the dialect at hand."""
-    is_sqlite = db.engine.dialect.name == "sqlite"
-    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
-
-
-def _insert_new(rows: list[dict[str, Any]]) -> list[str]:
-    new: list[str] = []
-    for start in range(0, len(rows), INSERT_SLICE):
-        statement = (
-            _insert(UsageRecord)
-            .values(rows[start : start + INSERT_SLICE])
-            .on_conflict_do_nothing(index_elements=["id"])
-            .returning(UsageRecord.id)
-        )
-        new += db.session.scalars(statement)
-    return new
+def _stored_among(ids: list[str]) -> list[str]:
+    stored: list[str] = []
+    for start in range(0, len(ids), SELECT_SLICE):
+        part = ids[start : start + SELECT_SLICE]
+        stored += db.session.scalars(select(_RECORDS.c.id).where(_RECORDS.c.id.in_(part)))
+    return stored
 
 
 def _add_to_rollups(rows: Iterable[dict[str, Any]]) -> None:
     sums: dict[tuple[Any, ...], dict[str, int]] = {}
     for row in rows:
-        key = (bucket_of(row["at"] + timedelta(milliseconds=row["duration_ms"])),
-               row["user_id"], row["key_id"], row["model"], row["endpoint"], row["mode"],
-               row["status"] // 100)
-        total = sums.setdefault(key, dict.fromkeys(ROLLUP_SUMS, 0))
+        key = (
+            bucket_of(row["at"] + timedelta(milliseconds=row["duration_ms"])),
+            row["user_id"],
+            row["key_id"],
+            row["model"],
+            row["endpoint"],
+            row["mode"],
+            row["status"] // 100,
+        )
+        total = sums.get(key)
+        if total is None:
+            total = sums[key] = dict.fromkeys(ROLLUP_SUMS, 0)
         total["requests" if row["admitted"] else "refused"] += row["count"]
-        for name in ROLLUP_SUMS[2:]:
-            total[name] += row[name] or 0
+        for name in SUMMED:
+            total[name] += row[name]
     # One order for all writers, so that two processes cannot deadlock on the same rows.
     values = [dict(zip(ROLLUP_KEYS, key, strict=True)) | sums[key] for key in sorted(sums)]
-    table: Table = UsageRollup.__table__  # type: ignore[assignment]
-    for start in range(0, len(values), INSERT_SLICE):
-        statement = _insert(UsageRollup).values(values[start : start + INSERT_SLICE])
-        db.session.execute(
-            statement.on_conflict_do_update(
-                index_elements=list(ROLLUP_KEYS),
-                set_={name: table.c[name] + statement.excluded[name] for name in ROLLUP_SUMS},
-            )
-        )
+    db.session.execute(_UPSERTS[db.engine.dialect.name], values)
 
 
 def bucket_of(at: datetime) -> datetime:
@@ -204,20 +259,22 @@ class Audit:
     @property
     def agrees(self) -> bool:
         return (
-            self.records == self.rolled_up
-            and self.spend_nano_usd == self.rolled_up_spend_nano_usd
+            self.records == self.rolled_up and self.spend_nano_usd == self.rolled_up_spend_nano_usd
         )
 
 
 def audit() -> Audit:
     records, spend = db.session.execute(
-        select(func.coalesce(func.sum(UsageRecord.count), 0),
-               func.coalesce(func.sum(UsageRecord.cost_nano), 0))
-        .where(UsageRecord.admitted)
+        select(
+            func.coalesce(func.sum(UsageRecord.count), 0),
+            func.coalesce(func.sum(UsageRecord.cost_nano), 0),
+        ).where(UsageRecord.admitted)
     ).one()
     rolled_up, rolled_spend = db.session.execute(
-        select(func.coalesce(func.sum(UsageRollup.requests), 0),
-               func.coalesce(func.sum(UsageRollup.cost_nano), 0))
+        select(
+            func.coalesce(func.sum(UsageRollup.requests), 0),
+            func.coalesce(func.sum(UsageRollup.cost_nano), 0),
+        )
     ).one()
     return Audit(int(records), int(rolled_up), int(spend), int(rolled_spend))
 
@@ -226,7 +283,7 @@ def admitted_since(since: datetime) -> dict[tuple[str, str], int]:
     """Admitted requests by (key id, kind) since `since`: what the current windows hold."""
     rows = db.session.execute(
         select(UsageRecord.key_id, UsageRecord.kind, func.sum(UsageRecord.count))
-        .where(UsageRecord.at >= since, UsageRecord.admitted)
+        .where(UsageRecord.id >= request_id(since.timestamp(), ""), UsageRecord.admitted)
         .group_by(UsageRecord.key_id, UsageRecord.kind)
     )
     return {(key_id, kind): int(count) for key_id, kind, count in rows}
@@ -245,25 +302,32 @@ class UsageRow:
     cost_nano: int
 
 
-def usage_rows(user_id: str, since: datetime, until: datetime, *, group: str = "model",
-               mode: str | None = None) -> list[UsageRow]:
+def usage_rows(
+    user_id: str, since: datetime, until: datetime, *, group: str = "model", mode: str | None = None
+) -> list[UsageRow]:
     """A user's roll-ups in [since, until), per quarter of an hour and group, oldest first."""
     column = UsageRollup.__table__.c[group]
     query = (
         select(
-            UsageRollup.bucket, column,
-            *(func.sum(UsageRollup.__table__.c[name]) for name in
-              ("requests", "refused", "input_tokens", "output_tokens", "cost_nano")),
+            UsageRollup.bucket,
+            column,
+            *(
+                func.sum(UsageRollup.__table__.c[name])
+                for name in ("requests", "refused", "input_tokens", "output_tokens", "cost_nano")
+            ),
         )
-        .where(UsageRollup.user_id == user_id, UsageRollup.bucket >= since,
-               UsageRollup.bucket < until)
+        .where(
+            UsageRollup.user_id == user_id, UsageRollup.bucket >= since, UsageRollup.bucket < until
+        )
         .group_by(UsageRollup.bucket, column)
         .order_by(UsageRollup.bucket)
     )
     if mode:
         query = query.where(UsageRollup.mode == mode)
-    return [UsageRow(bucket, str(name), *(int(n) for n in sums))
-            for bucket, name, *sums in db.session.execute(query)]
+    return [
+        UsageRow(bucket, str(name), *(int(n) for n in sums))
+        for bucket, name, *sums in db.session.execute(query)
+    ]
 
 
 def has_usage(user_id: str) -> bool:

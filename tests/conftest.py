@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.fake_upstream import DEEPSEEK_KEY, LOCAL_KEY, OPENAI_KEY  # noqa: E402
 
-CANARIES = (OPENAI_KEY, DEEPSEEK_KEY, LOCAL_KEY, "sk-canary")
+CANARIES = (OPENAI_KEY, DEEPSEEK_KEY, LOCAL_KEY)
 START_SECONDS = 30
 STOP_SECONDS = 20
 
@@ -66,12 +66,18 @@ def _can_connect(port: int) -> bool:
 
 SERVICES: dict[str, tuple[Callable[[], Any], str]] = {
     "node": (lambda: shutil.which("node") and shutil.which("npm"), "node and npm"),
-    "node_modules": (lambda: (TESTS / "node" / "node_modules" / "openai").is_dir(),
-                     "`npm ci` in tests/node"),
-    "openai1": (lambda: (ROOT / ".venv-openai1" / "bin" / "python").exists(),
-                "tests/requirements-openai1.txt installed in .venv-openai1"),
-    "chromium": (lambda: shutil.which("chromium") and importlib.util.find_spec("playwright"),
-                 "chromium and playwright"),
+    "node_modules": (
+        lambda: (TESTS / "node" / "node_modules" / "openai").is_dir(),
+        "`npm ci` in tests/node",
+    ),
+    "openai1": (
+        lambda: (ROOT / ".venv-openai1" / "bin" / "python").exists(),
+        "tests/requirements-openai1.txt installed in .venv-openai1",
+    ),
+    "chromium": (
+        lambda: shutil.which("chromium") and importlib.util.find_spec("playwright"),
+        "chromium and playwright",
+    ),
     "postgres": (lambda: _can_connect(5432), "PostgreSQL on 127.0.0.1:5432"),
     "redis": (lambda: _can_connect(6379), "Redis on 127.0.0.1:6379"),
     "curl": (lambda: shutil.which("curl"), "curl"),
@@ -123,8 +129,14 @@ class Process:
 
 def start(command: list[str], log: Path, env: dict[str, str]) -> Process:
     with log.open("wb") as file:
-        popen = subprocess.Popen(command, cwd=ROOT, env=env, stdout=file,
-                                 stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        popen = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=env,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
     return Process(popen, log)
 
 
@@ -144,8 +156,9 @@ class FakeUpstream:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def _control(self, name: str, tag: str | None) -> list[dict[str, Any]]:
-        answer = self.http.get(f"http://127.0.0.1:{self.port}/__{name}",
-                               params={"tag": tag} if tag else {}, timeout=10)
+        answer = self.http.get(
+            f"http://127.0.0.1:{self.port}/__{name}", params={"tag": tag} if tag else {}, timeout=10
+        )
         return answer.json()
 
     def requests(self, tag: str | None = None) -> list[dict[str, Any]]:
@@ -166,8 +179,11 @@ class FakeUpstream:
 @pytest.fixture(scope="session")
 def fake_upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeUpstream]:
     log = tmp_path_factory.mktemp("fake_upstream") / "out"
-    process = start([sys.executable, str(TESTS / "fake_upstream.py"), "--port", "0"], log,
-                    {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error"})
+    process = start(
+        [sys.executable, str(TESTS / "fake_upstream.py"), "--port", "0"],
+        log,
+        {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error"},
+    )
     port = poll(lambda: process.output.strip(), 10, "the fake upstream's port")
     fake = FakeUpstream(int(port.split()[0]), process)
     yield fake
@@ -230,8 +246,15 @@ class Server:
 
     def flask(self, *arguments: str) -> str:
         """Run a `flask` command against this server's settings; returns its stdout."""
-        done = subprocess.run([str(BIN / "flask"), *arguments], cwd=ROOT, env=self.env, timeout=90,
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [str(BIN / "flask"), *arguments],
+            cwd=ROOT,
+            env=self.env,
+            timeout=90,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, f"flask {arguments}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -239,15 +262,17 @@ class Server:
         """The e-mail of an account on `plan`, made when first asked for."""
         email = f"{plan}@example.com"
         if plan not in self._users:
-            self.flask("user", "create", email, "--password", "correct horse battery",
-                       "--plan", plan)
+            self.flask(
+                "user", "create", email, "--password", "correct horse battery", "--plan", plan
+            )
             self._users.add(plan)
         return email
 
     def new_key(self, mode: str, plan: str) -> str:
         """A key of its own, with limits that nobody has used yet."""
-        out = self.flask("key", "create", self.user(plan), "--name", f"{mode} {new_tag()}",
-                         "--mode", mode)
+        out = self.flask(
+            "key", "create", self.user(plan), "--name", f"{mode} {new_tag()}", "--mode", mode
+        )
         key = out.strip().splitlines()[-1]
         self._keys[(key, "")] = key
         return key
@@ -271,14 +296,20 @@ class Server:
         if key:
             headers.setdefault("Authorization", f"Bearer {key}")
         options.setdefault("timeout", 30)
-        return requests.request(method, self.root_url + path, headers=headers,
-                                allow_redirects=False, **options)
+        return requests.request(
+            method, self.root_url + path, headers=headers, allow_redirects=False, **options
+        )
 
     def chat(self, key: str, text: str = "Hello!", **body: Any) -> Any:
         """A chat completion; `text` is the only user message unless `messages` is given."""
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]} | body
-        return self.call("POST", "/api/v1/chat/completions", key=key, json=body,
-                         stream=body.get("stream") is True)
+        return self.call(
+            "POST",
+            "/api/v1/chat/completions",
+            key=key,
+            json=body,
+            stream=body.get("stream") is True,
+        )
 
     # -- database
 
@@ -312,11 +343,17 @@ def _environment(port: int, data_dir: Path, fake: FakeUpstream, extra: dict[str,
     env = {f.name.upper(): "" for f in fields(Config)}
     env |= {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     env |= {
-        "PORT": str(port), "HOST": "127.0.0.1", "DATA_DIR": str(data_dir),
-        "PYTHONUNBUFFERED": "1", "WEB_CONCURRENCY": "1",
-        "OPENAI_API_KEY": OPENAI_KEY, "OPENAI_BASE_URL": fake.url,
-        "DEEPSEEK_API_KEY": DEEPSEEK_KEY, "DEEPSEEK_BASE_URL": fake.url,
-        "LOCAL_API_KEY": LOCAL_KEY, "LOCAL_BASE_URL": fake.url,
+        "PORT": str(port),
+        "HOST": "127.0.0.1",
+        "DATA_DIR": str(data_dir),
+        "PYTHONUNBUFFERED": "1",
+        "WEB_CONCURRENCY": "1",
+        "OPENAI_API_KEY": OPENAI_KEY,
+        "OPENAI_BASE_URL": fake.url,
+        "DEEPSEEK_API_KEY": DEEPSEEK_KEY,
+        "DEEPSEEK_BASE_URL": fake.url,
+        "LOCAL_API_KEY": LOCAL_KEY,
+        "LOCAL_BASE_URL": fake.url,
     }
     return env | {name: str(value) for name, value in extra.items()}
 
@@ -368,14 +405,18 @@ def tag() -> str:
 def app(tmp_path: Path):
     """The application on a fresh SQLite in `tmp_path`, schema and shipped plans in place."""
     from app import create_app
-
     from config import Config
     from models import Base, db
     from models.plans import SHIPPED_PLANS, Plan
 
-    application = create_app(Config.load({
-        "DATA_DIR": str(tmp_path), "SECRET_KEY": "for tests only, at least 32 bytes long",
-    }))
+    application = create_app(
+        Config.load(
+            {
+                "DATA_DIR": str(tmp_path),
+                "SECRET_KEY": "for tests only, at least 32 bytes long",
+            }
+        )
+    )
     application.testing = True
     with application.app_context():
         Base.metadata.create_all(db.engine)

@@ -91,8 +91,15 @@ def is_reasoning(model: str) -> bool:
 class Refusal(Exception):
     """An HTTP error with OpenAI's body."""
 
-    def __init__(self, status: int, message: str, *, code: str | None = None,
-                 param: str | None = None, type: str = "invalid_request_error") -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        type: str = "invalid_request_error",
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.body = {"error": {"message": message, "type": type, "param": param, "code": code}}
@@ -102,8 +109,15 @@ def bad(message: str, *, code: str | None = None, param: str | None = None) -> R
     return Refusal(400, message, code=code, param=param)
 
 
-NAMES = ((bool, "a boolean"), (str, "a string"), (int, "an integer"), (float, "a decimal"),
-         (list, "an array"), (dict, "an object"), (type(None), "null"))
+NAMES = (
+    (bool, "a boolean"),
+    (str, "a string"),
+    (int, "an integer"),
+    (float, "a decimal"),
+    (list, "an array"),
+    (dict, "an object"),
+    (type(None), "null"),
+)
 
 
 def name_of(value: Any) -> str:
@@ -111,13 +125,17 @@ def name_of(value: Any) -> str:
 
 
 def wrong_type(path: str, wanted: str, value: Any) -> Refusal:
-    return bad(f"Invalid type for '{path}': expected {wanted}, but got {name_of(value)} instead.",
-               code="invalid_type", param=path)
+    return bad(
+        f"Invalid type for '{path}': expected {wanted}, but got {name_of(value)} instead.",
+        code="invalid_type",
+        param=path,
+    )
 
 
 def missing(path: str) -> Refusal:
-    return bad(f"Missing required parameter: '{path}'.", code="missing_required_parameter",
-               param=path)
+    return bad(
+        f"Missing required parameter: '{path}'.", code="missing_required_parameter", param=path
+    )
 
 
 def out_of_range(path: str, kind: str, low: float, high: float, value: float) -> Refusal | None:
@@ -126,8 +144,12 @@ def out_of_range(path: str, kind: str, low: float, high: float, value: float) ->
     above = value > high
     word, sign, bound = ("above maximum", "<=", high) if above else ("below minimum", ">=", low)
     code = f"{kind}_{'above_max' if above else 'below_min'}_value"
-    return bad(f"Invalid '{path}': {kind} {word} value. Expected a value {sign} {bound}, "
-               f"but got {value} instead.", code=code, param=path)
+    return bad(
+        f"Invalid '{path}': {kind} {word} value. Expected a value {sign} {bound}, "
+        f"but got {value} instead.",
+        code=code,
+        param=path,
+    )
 
 
 @dataclass(frozen=True)
@@ -142,8 +164,13 @@ class Rule:
 
 
 KINDS: dict[str, tuple[type, ...]] = {
-    "a string": (str,), "a boolean": (bool,), "an integer": (int,), "a decimal": (int, float),
-    "an array": (list,), "an object": (dict,), "a string or array": (str, list),
+    "a string": (str,),
+    "a boolean": (bool,),
+    "an integer": (int,),
+    "a decimal": (int, float),
+    "an array": (list,),
+    "an object": (dict,),
+    "a string or array": (str, list),
     "a string or object": (str, dict),
 }
 
@@ -170,11 +197,13 @@ PARAMETERS: dict[str, Rule] = {  # 1.2, row by row
     "parallel_tool_calls": Rule("a boolean", null=False),
     "functions": Rule("an array", null=False),
     "function_call": Rule("a string or object", null=False),
-    "reasoning_effort": Rule("a string", values=(
-        "none", "minimal", "low", "medium", "high", "xhigh", "max")),
+    "reasoning_effort": Rule(
+        "a string", values=("none", "minimal", "low", "medium", "high", "xhigh", "max")
+    ),
     "verbosity": Rule("a string", values=("low", "medium", "high")),
-    "service_tier": Rule("a string", values=(
-        "auto", "default", "flex", "scale", "priority", "fast")),
+    "service_tier": Rule(
+        "a string", values=("auto", "default", "flex", "scale", "priority", "fast")
+    ),
     "store": Rule("a boolean"),
     "metadata": Rule("an object"),
     "user": Rule("a string", null=False),
@@ -190,7 +219,10 @@ PARAMETERS: dict[str, Rule] = {  # 1.2, row by row
 }
 REASONING_REFUSES = {  # 1.2 max_tokens, 1.6 unsupported_parameter
     "max_tokens": "Use 'max_completion_tokens' instead.",
-    "presence_penalty": "", "frequency_penalty": "", "logprobs": "", "top_logprobs": "",
+    "presence_penalty": "",
+    "frequency_penalty": "",
+    "logprobs": "",
+    "top_logprobs": "",
 }
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -217,9 +249,13 @@ def check_value(path: str, rule: Rule, value: Any) -> None:
         if problem := out_of_range(path, kind, rule.low, rule.high, value):
             raise problem
     if rule.values and value not in rule.values:
-        raise bad(f"Invalid value: '{value}'. Supported values are: "
-                  + ", ".join(f"'{v}'" for v in rule.values) + ".",
-                  code="invalid_value", param=path)
+        raise bad(
+            f"Invalid value: '{value}'. Supported values are: "
+            + ", ".join(f"'{v}'" for v in rule.values)
+            + ".",
+            code="invalid_value",
+            param=path,
+        )
 
 
 def check_required(body: JSON, profile: Profile) -> None:
@@ -229,17 +265,24 @@ def check_required(body: JSON, profile: Profile) -> None:
     if "messages" not in body:
         raise missing("messages")
     if body["messages"] == []:
-        raise bad("Invalid 'messages': empty array. Expected an array with minimum length 1, but "
-                  "got an empty array instead.", code="empty_array", param="messages")
+        raise bad(
+            "Invalid 'messages': empty array. Expected an array with minimum length 1, but "
+            "got an empty array instead.",
+            code="empty_array",
+            param="messages",
+        )
 
 
 def check_stop(body: JSON, profile: Profile) -> None:
     """1.2 stop: a string, or one to four of them."""
     stop = body.get("stop")
     if isinstance(stop, list) and len(stop) > 4:
-        raise bad("Invalid 'stop': array too long. Expected an array with maximum length 4, but "
-                  f"got an array with length {len(stop)} instead.",
-                  code="array_above_max_length", param="stop")
+        raise bad(
+            "Invalid 'stop': array too long. Expected an array with maximum length 4, but "
+            f"got an array with length {len(stop)} instead.",
+            code="array_above_max_length",
+            param="stop",
+        )
 
 
 def check_stream_options(body: JSON, profile: Profile) -> None:
@@ -248,12 +291,17 @@ def check_stream_options(body: JSON, profile: Profile) -> None:
     if options is None:
         return
     if body.get("stream") is not True:
-        raise bad("The 'stream_options' parameter is only allowed when 'stream' is enabled.",
-                  param="stream_options")
+        raise bad(
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            param="stream_options",
+        )
     for name, value in options.items():
         if name not in ("include_usage", "include_obfuscation"):
-            raise bad(f"Unknown parameter: 'stream_options.{name}'.", code="unknown_parameter",
-                      param=f"stream_options.{name}")
+            raise bad(
+                f"Unknown parameter: 'stream_options.{name}'.",
+                code="unknown_parameter",
+                param=f"stream_options.{name}",
+            )
         if not isinstance(value, bool):
             raise wrong_type(f"stream_options.{name}", "a boolean", value)
 
@@ -261,8 +309,10 @@ def check_stream_options(body: JSON, profile: Profile) -> None:
 def check_logprobs(body: JSON, profile: Profile) -> None:
     """1.2 top_logprobs needs logprobs; logit_bias is bounded."""
     if body.get("top_logprobs") is not None and not body.get("logprobs"):
-        raise bad("The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
-                  param="top_logprobs")
+        raise bad(
+            "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
+            param="top_logprobs",
+        )
     for value in (body.get("logit_bias") or {}).values():
         if problem := out_of_range("logit_bias", "integer", -100, 100, value):
             raise problem
@@ -279,13 +329,20 @@ def check_reasoning_model(body: JSON, profile: Profile) -> None:
         return
     for name, advice in REASONING_REFUSES.items():
         if body.get(name) is not None:
-            raise bad(f"Unsupported parameter: '{name}' is not supported with this model. "
-                      f"{advice}".strip(), code="unsupported_parameter", param=name)
+            raise bad(
+                f"Unsupported parameter: '{name}' is not supported with this model. "
+                f"{advice}".strip(),
+                code="unsupported_parameter",
+                param=name,
+            )
     for name in ("temperature", "top_p"):
         if body.get(name) not in (None, 1):
-            raise bad(f"Unsupported value: '{name}' does not support {body[name]} with this "
-                      "model. Only the default (1) value is supported.",
-                      code="unsupported_value", param=name)
+            raise bad(
+                f"Unsupported value: '{name}' does not support {body[name]} with this "
+                "model. Only the default (1) value is supported.",
+                code="unsupported_value",
+                param=name,
+            )
 
 
 def check_tools(body: JSON, profile: Profile) -> None:
@@ -302,23 +359,32 @@ def check_tools(body: JSON, profile: Profile) -> None:
         check_tool(f"tools[{i}]", tool)
     choice = body.get("tool_choice")
     if isinstance(choice, str) and choice not in ("none", "auto", "required"):
-        raise bad(f"Invalid value: '{choice}'. Supported values are: 'none', 'auto', and "
-                  "'required'.", code="invalid_value", param="tool_choice")
+        raise bad(
+            f"Invalid value: '{choice}'. Supported values are: 'none', 'auto', and 'required'.",
+            code="invalid_value",
+            param="tool_choice",
+        )
 
 
 def check_tool(path: str, tool: Any) -> None:
     if not isinstance(tool, dict):
         raise wrong_type(path, "an object", tool)
     if tool.get("type") not in ("function", "custom"):
-        raise bad(f"Invalid value: '{tool.get('type')}'. Supported values are: 'function' and "
-                  "'custom'.", code="invalid_value", param=f"{path}.type")
+        raise bad(
+            f"Invalid value: '{tool.get('type')}'. Supported values are: 'function' and 'custom'.",
+            code="invalid_value",
+            param=f"{path}.type",
+        )
     inner = tool.get(tool["type"])
     if not isinstance(inner, dict) or "name" not in inner:
         raise missing(f"{path}.{tool['type']}.name")
     if not TOOL_NAME.fullmatch(inner["name"]):
-        raise bad(f"Invalid '{path}.function.name': string does not match pattern. Expected a "
-                  "string that matches the pattern '^[a-zA-Z0-9_-]+$'.",
-                  code="invalid_value", param=f"{path}.function.name")
+        raise bad(
+            f"Invalid '{path}.function.name': string does not match pattern. Expected a "
+            "string that matches the pattern '^[a-zA-Z0-9_-]+$'.",
+            code="invalid_value",
+            param=f"{path}.function.name",
+        )
 
 
 def check_response_format(body: JSON, profile: Profile) -> None:
@@ -327,11 +393,18 @@ def check_response_format(body: JSON, profile: Profile) -> None:
     if wanted is None:
         return
     if wanted.get("type") not in ("text", "json_object", "json_schema"):
-        raise bad(f"Invalid value: '{wanted.get('type')}'. Supported values are: 'json_object', "
-                  "'json_schema', and 'text'.", code="invalid_value", param="response_format.type")
+        raise bad(
+            f"Invalid value: '{wanted.get('type')}'. Supported values are: 'json_object', "
+            "'json_schema', and 'text'.",
+            code="invalid_value",
+            param="response_format.type",
+        )
     if wanted["type"] == "json_object" and "json" not in json.dumps(body["messages"]).lower():
-        raise bad("'messages' must contain the word 'json' in some form, to use "
-                  "'response_format' of type 'json_object'.", param="messages")
+        raise bad(
+            "'messages' must contain the word 'json' in some form, to use "
+            "'response_format' of type 'json_object'.",
+            param="messages",
+        )
     if wanted["type"] == "json_schema":
         check_json_schema(wanted.get("json_schema"))
 
@@ -342,13 +415,19 @@ def check_json_schema(outer: Any) -> None:
     if outer.get("strict"):
         for path, schema in objects_of(outer.get("schema") or {}, ()):
             if schema.get("additionalProperties") is not False:
-                raise bad(f"Invalid schema for response_format '{outer['name']}': In context="
-                          f"{path}, 'additionalProperties' is required to be supplied and to be "
-                          "false.", param="response_format")
+                raise bad(
+                    f"Invalid schema for response_format '{outer['name']}': In context="
+                    f"{path}, 'additionalProperties' is required to be supplied and to be "
+                    "false.",
+                    param="response_format",
+                )
             if set(schema.get("required", [])) != set(schema.get("properties", {})):
-                raise bad(f"Invalid schema for response_format '{outer['name']}': In context="
-                          f"{path}, 'required' is required to be supplied and to be an array "
-                          "including every key in properties.", param="response_format")
+                raise bad(
+                    f"Invalid schema for response_format '{outer['name']}': In context="
+                    f"{path}, 'required' is required to be supplied and to be an array "
+                    "including every key in properties.",
+                    param="response_format",
+                )
 
 
 def objects_of(schema: Any, path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], JSON]]:
@@ -377,17 +456,27 @@ def check_messages(body: JSON, profile: Profile) -> None:
 
 def check_role(path: str, role: Any, model: str, profile: Profile) -> None:
     if role == "developer" and "developer" not in profile.roles:
-        raise bad(f"Unsupported value: '{path}.role' does not support 'developer' with this "
-                  "model.", code="unsupported_value", param=f"{path}.role")
+        raise bad(
+            f"Unsupported value: '{path}.role' does not support 'developer' with this model.",
+            code="unsupported_value",
+            param=f"{path}.role",
+        )
     if role not in profile.roles:
-        raise bad(f"Invalid value: '{role}'. Supported values are: 'system', 'assistant', "
-                  "'user', 'function', 'tool', and 'developer'.",
-                  code="invalid_value", param=f"{path}.role")
+        raise bad(
+            f"Invalid value: '{role}'. Supported values are: 'system', 'assistant', "
+            "'user', 'function', 'tool', and 'developer'.",
+            code="invalid_value",
+            param=f"{path}.role",
+        )
 
 
 PART_TYPES = {  # 1.3
-    "system": {"text"}, "developer": {"text"}, "tool": {"text"}, "function": {"text"},
-    "user": {"text", "image_url", "input_audio", "file"}, "assistant": {"text", "refusal"},
+    "system": {"text"},
+    "developer": {"text"},
+    "tool": {"text"},
+    "function": {"text"},
+    "user": {"text", "image_url", "input_audio", "file"},
+    "assistant": {"text", "refusal"},
 }
 
 
@@ -400,8 +489,11 @@ def check_content(path: str, message: JSON) -> None:
             return
         if "content" not in message:
             raise missing(f"{path}.content")
-        raise bad(f"Invalid value for 'content': expected a string, got null. - '{path}.content'",
-                  code="invalid_type", param=f"{path}.content")
+        raise bad(
+            f"Invalid value for 'content': expected a string, got null. - '{path}.content'",
+            code="invalid_type",
+            param=f"{path}.content",
+        )
     if isinstance(content, str):
         return
     if not isinstance(content, list):
@@ -416,8 +508,11 @@ def check_part(path: str, part: Any, allowed: set[str]) -> None:
     if "type" not in part:
         raise missing(f"{path}.type")
     if part["type"] not in allowed:
-        raise bad(f"Invalid value: '{part['type']}'. Supported values are: "
-                  f"{', '.join(sorted(allowed))}.", code="invalid_value", param=f"{path}.type")
+        raise bad(
+            f"Invalid value: '{part['type']}'. Supported values are: {', '.join(sorted(allowed))}.",
+            code="invalid_value",
+            param=f"{path}.type",
+        )
     if part["type"] not in part:
         raise missing(f"{path}.{part['type']}")
 
@@ -430,8 +525,11 @@ def check_tool_messages(body: JSON, profile: Profile) -> None:
             if "tool_call_id" not in message:
                 raise missing(f"messages[{i}].tool_call_id")
             if message["tool_call_id"] not in open_calls:
-                raise bad("Invalid parameter: messages with role 'tool' must be a response to a "
-                          "preceeding message with 'tool_calls'.", param=f"messages.[{i}].role")
+                raise bad(
+                    "Invalid parameter: messages with role 'tool' must be a response to a "
+                    "preceeding message with 'tool_calls'.",
+                    param=f"messages.[{i}].role",
+                )
             open_calls.remove(message["tool_call_id"])
             continue
         refuse_unanswered(open_calls, i)
@@ -441,21 +539,35 @@ def check_tool_messages(body: JSON, profile: Profile) -> None:
 
 def refuse_unanswered(calls: list[str], index: int) -> None:
     if calls:
-        raise bad("An assistant message with 'tool_calls' must be followed by tool messages "
-                  "responding to each 'tool_call_id'. The following tool_call_ids did not have "
-                  f"response messages: {', '.join(calls)}", param=f"messages.[{index}].role")
+        raise bad(
+            "An assistant message with 'tool_calls' must be followed by tool messages "
+            "responding to each 'tool_call_id'. The following tool_call_ids did not have "
+            f"response messages: {', '.join(calls)}",
+            param=f"messages.[{index}].role",
+        )
 
 
 def check_model(body: JSON, profile: Profile) -> None:
     """1.6: unknown model."""
     if not profile.models.fullmatch(body["model"]):
-        raise Refusal(404, f"The model `{body['model']}` does not exist or you do not have access "
-                      "to it.", code="model_not_found")
+        raise Refusal(
+            404,
+            f"The model `{body['model']}` does not exist or you do not have access to it.",
+            code="model_not_found",
+        )
 
 
 CHECKS: tuple[Callable[[JSON, Profile], None], ...] = (  # in the order of 1.6's last paragraph
-    check_required, check_parameters, check_stop, check_stream_options, check_logprobs,
-    check_messages, check_tool_messages, check_tools, check_response_format, check_model,
+    check_required,
+    check_parameters,
+    check_stop,
+    check_stream_options,
+    check_logprobs,
+    check_messages,
+    check_tool_messages,
+    check_tools,
+    check_response_format,
+    check_model,
     check_reasoning_model,
 )
 
@@ -464,8 +576,11 @@ def profile_of(headers: list[tuple[str, str]]) -> Profile:
     """1.1: exactly one Authorization, Bearer, known."""
     values = [value for name, value in headers if name.lower() == "authorization"]
     if not values:
-        raise Refusal(401, "You didn't provide an API key. You need to provide your API key in an "
-                      "Authorization header using Bearer auth.")
+        raise Refusal(
+            401,
+            "You didn't provide an API key. You need to provide your API key in an "
+            "Authorization header using Bearer auth.",
+        )
     key = values[0].removeprefix("Bearer ")
     if len(values) > 1 or key not in PROFILES:
         raise Refusal(401, "Incorrect API key provided: sk-ab***yz.", code="invalid_api_key")
@@ -487,14 +602,20 @@ def parse_body(headers: list[tuple[str, str]], raw: bytes) -> JSON:
     """1.1, 1.6: JSON, labelled as such, an object."""
     content_type = next((v for n, v in headers if n.lower() == "content-type"), "")
     if content_type.split(";")[0].strip() != "application/json":
-        raise Refusal(415, f"Unsupported content type: '{content_type}'. This API method only "
-                      "accepts 'application/json' requests.")
+        raise Refusal(
+            415,
+            f"Unsupported content type: '{content_type}'. This API method only "
+            "accepts 'application/json' requests.",
+        )
     try:
-        body = json.loads(raw.decode(), object_pairs_hook=refuse_duplicates,
-                          parse_constant=refuse_constant)
+        body = json.loads(
+            raw.decode(), object_pairs_hook=refuse_duplicates, parse_constant=refuse_constant
+        )
     except ValueError:
-        raise bad("We could not parse the JSON body of your request. (HINT: This likely means you "
-                  "aren't using your HTTP library correctly.)") from None
+        raise bad(
+            "We could not parse the JSON body of your request. (HINT: This likely means you "
+            "aren't using your HTTP library correctly.)"
+        ) from None
     if not isinstance(body, dict):
         raise bad("We could not parse the JSON body of your request. (HINT: not an object)")
     return body
@@ -526,7 +647,8 @@ class Play:
         prompt = 8 + 3 * len(self.body["messages"])
         completion = len(self.words) * (self.body.get("n") or 1)
         return {
-            "prompt_tokens": prompt, "completion_tokens": completion,
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
             "total_tokens": prompt + completion,
             "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 0},
             "completion_tokens_details": {"reasoning_tokens": 2, "audio_tokens": 0},
@@ -569,50 +691,76 @@ def words_for(scenario: str, argument: str) -> list[str]:
 
 def calls_for(play: Play) -> list[JSON]:
     """The tool calls of a scenario; `tools_named` obeys a forced choice (1.4)."""
-    tools = [tool["function"]["name"] for tool in play.body.get("tools") or [{}]
-             if tool.get("type") == "function"] or ["lookup"]
+    tools = [
+        tool["function"]["name"]
+        for tool in play.body.get("tools") or [{}]
+        if tool.get("type") == "function"
+    ] or ["lookup"]
     choice = play.body.get("tool_choice")
     if isinstance(choice, dict) and choice.get("type") == "function":
         tools = [choice["function"]["name"]]
     count = 2 if play.scenario == "tools_parallel" else 1
-    return [{"id": f"call_{i}abc", "type": "function",
-             "function": {"name": tools[i % len(tools)],
-                          "arguments": json.dumps({"city": ["Paris", "Łódź"][i]},
-                                                  ensure_ascii=False)}}
-            for i in range(count)]
+    return [
+        {
+            "id": f"call_{i}abc",
+            "type": "function",
+            "function": {
+                "name": tools[i % len(tools)],
+                "arguments": json.dumps({"city": ["Paris", "Łódź"][i]}, ensure_ascii=False),
+            },
+        }
+        for i in range(count)
+    ]
 
 
 def logprobs_for(word: str) -> JSON:
-    return {"content": [{"token": word, "logprob": -0.25, "bytes": list(word.encode()),
-                         "top_logprobs": []}], "refusal": None}
+    return {
+        "content": [
+            {"token": word, "logprob": -0.25, "bytes": list(word.encode()), "top_logprobs": []}
+        ],
+        "refusal": None,
+    }
 
 
 def structured(play: Play) -> str | None:
     """An instance of the schema asked for: just enough of JSON Schema for the SDKs' helpers."""
     wanted = play.body.get("response_format") or {}
     if wanted.get("type") == "json_schema":
-        return json.dumps(instance_of(wanted["json_schema"].get("schema") or {}))
+        schema = wanted["json_schema"].get("schema") or {}
+        return json.dumps(instance_of(schema, schema.get("$defs", {})))
     return '{"ok": true}' if wanted.get("type") == "json_object" else None
 
 
-INSTANCES: dict[str, Any] = {"string": "Paris", "integer": 3, "number": 1.5, "boolean": True,
-                             "null": None}
+INSTANCES: dict[str, Any] = {
+    "string": "Paris",
+    "integer": 3,
+    "number": 1.5,
+    "boolean": True,
+    "null": None,
+}
 
 
-def instance_of(schema: JSON) -> Any:
+def instance_of(schema: JSON, definitions: JSON) -> Any:
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].removeprefix("#/$defs/")]
     if "enum" in schema:
         return schema["enum"][0]
     if schema.get("type") == "object":
-        return {name: instance_of(s) for name, s in schema.get("properties", {}).items()}
+        properties = schema.get("properties", {})
+        return {name: instance_of(inner, definitions) for name, inner in properties.items()}
     if schema.get("type") == "array":
-        return [instance_of(schema.get("items", {}))]
+        return [instance_of(schema.get("items", {}), definitions)]
     return INSTANCES.get(schema.get("type", "string"))
 
 
 def message_for(play: Play) -> tuple[JSON, str]:
     """The whole message of an answer and its finish reason (2.1)."""
-    message: JSON = {"role": "assistant", "content": structured(play) or "".join(play.words),
-                     "refusal": None, "annotations": []}
+    message: JSON = {
+        "role": "assistant",
+        "content": structured(play) or "".join(play.words),
+        "refusal": None,
+        "annotations": [],
+    }
     if play.scenario.startswith("tools"):
         return message | {"content": None, "tool_calls": calls_for(play)}, "tool_calls"
     if play.scenario == "refusal":
@@ -623,9 +771,14 @@ def message_for(play: Play) -> tuple[JSON, str]:
 
 
 def envelope(play: Play, kind: str) -> JSON:
-    return {"id": f"chatcmpl-fake{play.tag or 'x'}", "object": kind, "created": CREATED,
-            "model": f"{play.body['model']}-2026-01-01", "service_tier": "default",
-            "system_fingerprint": "fp_fake"}
+    return {
+        "id": f"chatcmpl-fake{play.tag or 'x'}",
+        "object": kind,
+        "created": CREATED,
+        "model": f"{play.body['model']}-2026-01-01",
+        "service_tier": "default",
+        "system_fingerprint": "fp_fake",
+    }
 
 
 def completion(play: Play) -> JSON:
@@ -634,8 +787,10 @@ def completion(play: Play) -> JSON:
     if play.body.get("logprobs"):
         entries = [logprobs_for(word)["content"][0] for word in play.words]
         logprobs = {"content": entries, "refusal": None}
-    choices = [{"index": i, "message": message, "logprobs": logprobs, "finish_reason": reason}
-               for i in range(play.body.get("n") or 1)]
+    choices = [
+        {"index": i, "message": message, "logprobs": logprobs, "finish_reason": reason}
+        for i in range(play.body.get("n") or 1)
+    ]
     answer = envelope(play, "chat.completion") | {"choices": choices, "usage": play.usage}
     if play.scenario == "nousage":
         del answer["usage"]
@@ -652,17 +807,21 @@ def deltas_for(play: Play) -> list[JSON]:
     if play.scenario == "refusal":
         return [{"refusal": "I can't "}, {"refusal": "help with that."}]
     if text := structured(play):
-        return [{"content": text[i:i + 5]} for i in range(0, len(text), 5)]
+        return [{"content": text[i : i + 5]} for i in range(0, len(text), 5)]
     return [{"content": word} for word in play.words]
 
 
 def call_deltas(index: int, call: JSON) -> Iterable[JSON]:
-    head = {"index": index, "id": call["id"], "type": "function",
-            "function": {"name": call["function"]["name"], "arguments": ""}}
+    head = {
+        "index": index,
+        "id": call["id"],
+        "type": "function",
+        "function": {"name": call["function"]["name"], "arguments": ""},
+    }
     yield {"tool_calls": [head]}
     arguments = call["function"]["arguments"]
     for start in range(0, len(arguments), 6):
-        piece = arguments[start:start + 6]
+        piece = arguments[start : start + 6]
         yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
@@ -704,7 +863,11 @@ def place_usage(play: Play, chunks: list[JSON]) -> list[JSON]:
 
 
 def event(data: JSON | str) -> bytes:
-    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    text = (
+        data
+        if isinstance(data, str)
+        else json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    )
     return b"data: " + text.encode() + b"\n\n"
 
 
@@ -748,8 +911,9 @@ class Closed(Exception):
 class Connection:
     """One accepted socket: reads requests, writes answers, notices when the peer leaves."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
-                 ledger: Ledger) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ledger: Ledger
+    ) -> None:
         self.reader = reader
         self.writer = writer
         self.ledger = ledger
@@ -775,9 +939,15 @@ class Connection:
 
     def note_closed(self) -> None:
         if self.entry:
-            self.ledger.closed.append({
-                "scenario": self.entry["scenario"], "tag": self.entry["tag"], "at": time.time(),
-                "started_at": self.entry["at"], "sent_bytes": len(self.sent)})
+            self.ledger.closed.append(
+                {
+                    "scenario": self.entry["scenario"],
+                    "tag": self.entry["tag"],
+                    "at": time.time(),
+                    "started_at": self.entry["at"],
+                    "sent_bytes": len(self.sent),
+                }
+            )
 
     def keep_sent(self) -> None:
         if self.entry:
@@ -789,9 +959,16 @@ class Connection:
             return
         self.sent = bytearray()
         self.entry = {
-            "method": request.method, "path": request.path, "target": request.target,
-            "headers": request.headers, "body": request.body.decode(errors="replace"),
-            "at": time.time(), "scenario": "", "tag": "", "reused": self.served > 0}
+            "method": request.method,
+            "path": request.path,
+            "target": request.target,
+            "headers": request.headers,
+            "body": request.body.decode(errors="replace"),
+            "at": time.time(),
+            "scenario": "",
+            "tag": "",
+            "reused": self.served > 0,
+        }
         self.ledger.requests.append(self.entry)
         try:
             await self.route(request)
@@ -810,8 +987,11 @@ class Connection:
         if request.path != "/v1/chat/completions":
             raise Refusal(404, f"Invalid URL ({request.method} {request.path})")
         if request.method != "POST":
-            raise Refusal(405, f"Not allowed to {request.method} on /v1/chat/completions. (HINT: "
-                          "Perhaps you meant to use a different HTTP method?)")
+            raise Refusal(
+                405,
+                f"Not allowed to {request.method} on /v1/chat/completions. (HINT: "
+                "Perhaps you meant to use a different HTTP method?)",
+            )
         body = parse_body(request.headers, request.body)
         for check in CHECKS:
             check(body, profile)
@@ -831,20 +1011,28 @@ class Connection:
     # -- writing
 
     async def send_json(self, status: int, value: Any, extra: Iterable[str] = ()) -> None:
-        await self.send(status, "application/json", json.dumps(value, ensure_ascii=False).encode(),
-                        extra)
+        await self.send(
+            status, "application/json", json.dumps(value, ensure_ascii=False).encode(), extra
+        )
 
-    async def send(self, status: int, content_type: str, body: bytes,
-                   extra: Iterable[str] = ()) -> None:
+    async def send(
+        self, status: int, content_type: str, body: bytes, extra: Iterable[str] = ()
+    ) -> None:
         self.head(status, content_type, [f"content-length: {len(body)}", *extra])
         self.sent += body
         self.writer.write(body)
         await self.writer.drain()
 
     def head(self, status: int, content_type: str, lines: Iterable[str]) -> None:
-        lines = [f"HTTP/1.1 {status} Fake", f"content-type: {content_type}",
-                 "x-request-id: req_upstream_only", "openai-organization: org-canary",
-                 "x-ratelimit-limit-requests: 3", "set-cookie: canary=1", *lines]
+        lines = [
+            f"HTTP/1.1 {status} Fake",
+            f"content-type: {content_type}",
+            "x-request-id: req_upstream_only",
+            "openai-organization: org-canary",
+            "x-ratelimit-limit-requests: 3",
+            "set-cookie: canary=1",
+            *lines,
+        ]
         self.writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
 
     async def start_stream(self, *, chunked: bool = True) -> None:
@@ -933,29 +1121,62 @@ def control(request: Request, ledger: Ledger) -> Any:
 # ----------------------------------------------------------------------------- scenarios
 
 ERRORS: dict[int, JSON] = {  # 1.6
-    400: {"message": "Invalid value for 'messages[0].content': the fake upstream refuses it.",
-          "type": "invalid_request_error", "param": "messages[0].content",
-          "code": "invalid_value"},
-    401: {"message": "Incorrect API key provided: sk-canar***. You can find your API key at ...",
-          "type": "invalid_request_error", "param": None, "code": "invalid_api_key"},
-    402: {"message": "Insufficient Balance", "type": "unknown_error", "param": None,
-          "code": "invalid_request_error"},
-    403: {"message": "Country, region, or territory not supported", "type": "request_forbidden",
-          "param": None, "code": "unsupported_country_region_territory"},
-    404: {"message": "The model `x` does not exist or you do not have access to it.",
-          "type": "invalid_request_error", "param": None, "code": "model_not_found"},
+    400: {
+        "message": "Invalid value for 'messages[0].content': the fake upstream refuses it.",
+        "type": "invalid_request_error",
+        "param": "messages[0].content",
+        "code": "invalid_value",
+    },
+    401: {
+        "message": "Incorrect API key provided: sk-canar***. You can find your API key at ...",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_api_key",
+    },
+    402: {
+        "message": "Insufficient Balance",
+        "type": "unknown_error",
+        "param": None,
+        "code": "invalid_request_error",
+    },
+    403: {
+        "message": "Country, region, or territory not supported",
+        "type": "request_forbidden",
+        "param": None,
+        "code": "unsupported_country_region_territory",
+    },
+    404: {
+        "message": "The model `x` does not exist or you do not have access to it.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "model_not_found",
+    },
     408: {"message": "Request timed out.", "type": "server_error", "param": None, "code": None},
-    429: {"message": "Rate limit reached for MODEL in organization org-canary on requests per min "
-          "(RPM): Limit 3, Used 3, Requested 1.", "type": "requests", "param": None,
-          "code": "rate_limit_exceeded"},
-    500: {"message": "The server had an error processing your request. Sorry about that!",
-          "type": "server_error", "param": None, "code": None},
-    503: {"message": "The engine is currently overloaded, please try again later.",
-          "type": "server_error", "param": None, "code": None},
+    429: {
+        "message": "Rate limit reached for MODEL in organization org-canary on requests per min "
+        "(RPM): Limit 3, Used 3, Requested 1.",
+        "type": "requests",
+        "param": None,
+        "code": "rate_limit_exceeded",
+    },
+    500: {
+        "message": "The server had an error processing your request. Sorry about that!",
+        "type": "server_error",
+        "param": None,
+        "code": None,
+    },
+    503: {
+        "message": "The engine is currently overloaded, please try again later.",
+        "type": "server_error",
+        "param": None,
+        "code": None,
+    },
     529: {"message": "Overloaded", "type": "overloaded_error", "param": None, "code": None},
 }
-HTML = (b"<!doctype html><html><head><title>502 Bad Gateway</title></head>"
-        b"<body>nginx sk-canary-html</body></html>")
+HTML = (
+    b"<!doctype html><html><head><title>502 Bad Gateway</title></head>"
+    b"<body>nginx sk-canary-html</body></html>"
+)
 
 
 async def send_error(connection: Connection, status: int) -> None:
@@ -969,6 +1190,14 @@ async def send_error(connection: Connection, status: int) -> None:
 async def error_first(connection: Connection, play: Play) -> bool:
     """The HTTP error STATUS before the first byte."""
     await send_error(connection, play.number)
+    return True
+
+
+async def error_echo(connection: Connection, play: Play) -> bool:
+    """The HTTP error STATUS with the credential in its text, as careless servers send it."""
+    key = {n.lower(): v for n, v in connection.entry["headers"]}["authorization"]
+    error = ERRORS[play.number] | {"message": f"Not with this: {key}", "param": None}
+    await connection.send_json(play.number, {"error": error})
     return True
 
 
@@ -1020,9 +1249,15 @@ async def redirect(connection: Connection, play: Play) -> bool:
 
 
 BEFORE_ANSWER = {
-    "error_first": error_first, "flaky": flaky, "slow_first": slow_first,
-    "reset_reused": reset_reused, "reset_fresh": reset_fresh, "html_200": html_200,
-    "empty_200": empty_200, "redirect": redirect,
+    "error_first": error_first,
+    "error_echo": error_echo,
+    "flaky": flaky,
+    "slow_first": slow_first,
+    "reset_reused": reset_reused,
+    "reset_fresh": reset_fresh,
+    "html_200": html_200,
+    "empty_200": empty_200,
+    "redirect": redirect,
 }
 """Each returns whether it has answered; if not, the normal answer follows."""
 
@@ -1043,18 +1278,21 @@ async def stream_onewrite(connection: Connection, play: Play) -> None:
     await connection.end_stream()
 
 
-async def stream_pieces(connection: Connection, pieces: Iterable[bytes]) -> None:
+async def stream_pieces(
+    connection: Connection, pieces: Iterable[bytes], pause: float = 0.002
+) -> None:
     await connection.start_stream()
     for piece in pieces:
         if piece:
             await connection.write(piece)
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(pause)
     await connection.end_stream()
 
 
 async def stream_split(connection: Connection, play: Play) -> None:
     data, step = b"".join(events_of(play)), play.number
-    await stream_pieces(connection, (data[i:i + step] for i in range(0, len(data), step)))
+    pause = 0.002 if step > 20 else 0.0002
+    await stream_pieces(connection, (data[i : i + step] for i in range(0, len(data), step)), pause)
 
 
 async def stream_split_at(connection: Connection, play: Play) -> None:
@@ -1065,7 +1303,7 @@ async def stream_split_at(connection: Connection, play: Play) -> None:
 async def stream_crlf(connection: Connection, play: Play) -> None:
     """CRLF line ends and comments between the events, cut every 7 bytes."""
     data = b": hello\r\n\r\n" + b"".join(events_of(play)).replace(b"\n", b"\r\n")
-    await stream_pieces(connection, (data[i:i + 7] for i in range(0, len(data), 7)))
+    await stream_pieces(connection, (data[i : i + 7] for i in range(0, len(data), 7)))
 
 
 async def stream_paced(connection: Connection, play: Play) -> None:
@@ -1086,7 +1324,8 @@ async def first_events(connection: Connection, play: Play, count: int = 3) -> No
 async def stream_error_mid(connection: Connection, play: Play) -> None:
     """An error event after K chunks (2.4)."""
     await first_events(connection, play, play.number)
-    await connection.write(event({"error": ERRORS[500] | {"message": "boom at sk-canary-mid"}}))
+    key = {n.lower(): v for n, v in connection.entry["headers"]}["authorization"]
+    await connection.write(event({"error": ERRORS[500] | {"message": f"boom at {key}"}}))
     await connection.end_stream()
 
 
@@ -1154,7 +1393,7 @@ async def stream_garbage(connection: Connection, play: Play) -> None:
 
 async def stream_garbage_mid(connection: Connection, play: Play) -> None:
     await first_events(connection, play, 3)
-    await connection.write(b"data: {\"id\": nonsense\xff\xfe}\n\n")
+    await connection.write(b'data: {"id": nonsense\xff\xfe}\n\n')
     await connection.end_stream()
 
 
@@ -1174,12 +1413,23 @@ async def stream_close_delimited(connection: Connection, play: Play) -> None:
 
 
 STREAMS = {
-    "onewrite": stream_onewrite, "split": stream_split, "split_at": stream_split_at,
-    "crlf": stream_crlf, "paced": stream_paced, "error_mid": stream_error_mid,
-    "cut_mid": stream_cut_mid, "cut_half": stream_cut_half, "reset_mid": stream_reset_mid,
-    "cut_clean": stream_cut_clean, "no_done": stream_no_done, "silent": stream_silent,
-    "endless": stream_endless, "garbage": stream_garbage, "garbage_mid": stream_garbage_mid,
-    "json_trunc": stream_json_trunc, "close_delimited": stream_close_delimited,
+    "onewrite": stream_onewrite,
+    "split": stream_split,
+    "split_at": stream_split_at,
+    "crlf": stream_crlf,
+    "paced": stream_paced,
+    "error_mid": stream_error_mid,
+    "cut_mid": stream_cut_mid,
+    "cut_half": stream_cut_half,
+    "reset_mid": stream_reset_mid,
+    "cut_clean": stream_cut_clean,
+    "no_done": stream_no_done,
+    "silent": stream_silent,
+    "endless": stream_endless,
+    "garbage": stream_garbage,
+    "garbage_mid": stream_garbage_mid,
+    "json_trunc": stream_json_trunc,
+    "close_delimited": stream_close_delimited,
 }
 
 
@@ -1230,8 +1480,12 @@ async def whole_close_delimited(connection: Connection, play: Play) -> None:
 
 
 WHOLE = {
-    "cut_mid": whole_cut, "json_trunc": whole_trunc, "garbage": whole_garbage,
-    "error_mid": whole_error_200, "silent": whole_silent, "endless": whole_endless,
+    "cut_mid": whole_cut,
+    "json_trunc": whole_trunc,
+    "garbage": whole_garbage,
+    "error_mid": whole_error_200,
+    "silent": whole_silent,
+    "endless": whole_endless,
     "close_delimited": whole_close_delimited,
 }
 
@@ -1253,8 +1507,9 @@ async def serve(port: int) -> None:
         finally:
             open_connections.discard(task)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", port, limit=64 * 1024 * 1024,
-                                        backlog=2048)
+    server = await asyncio.start_server(
+        accept, "127.0.0.1", port, limit=64 * 1024 * 1024, backlog=2048
+    )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):

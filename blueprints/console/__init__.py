@@ -19,11 +19,20 @@ from werkzeug.exceptions import HTTPException
 
 from blueprints.console import assets, filters, sessions, throttle
 
-CONTENT_SECURITY_POLICY = "; ".join((
-    "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:",
-    "font-src 'self'", "connect-src 'self'", "form-action 'self'", "frame-ancestors 'none'",
-    "base-uri 'none'", "manifest-src 'self'",
-))
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "manifest-src 'self'",
+    )
+)
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -42,8 +51,11 @@ ERROR_TEXTS = {
     405: ("Method not allowed", "This address does not take that kind of request."),
     413: ("Too large", "What you sent is larger than this page accepts."),
     429: ("Too many attempts", "Please wait a little, then try again."),
-    500: ("Something went wrong", "The error is on our side and has been logged. Try again; if it "
-          "keeps happening, tell the operator the request id below."),
+    500: (
+        "Something went wrong",
+        "The error is on our side and has been logged. Try again; if it "
+        "keeps happening, tell the operator the request id below.",
+    ),
     503: ("Temporarily unavailable", "The server can't answer right now. Try again in a moment."),
 }
 EXPIRED = "This page expired. Reload it and try again."
@@ -96,12 +108,18 @@ def secure(response: Response) -> Response:
 # ----------------------------------------------------------------------------- error pages
 
 
-def render_error_page(status: int, message: str | None = None, *,
-                      headers: dict[str, str] | None = None) -> Response:
+def render_error_page(
+    status: int, message: str | None = None, *, headers: dict[str, str] | None = None
+) -> Response:
     """An error as a page in the layout. Needs neither database nor session."""
     title, text = ERROR_TEXTS.get(status) or (_phrase(status), "This request did not work out.")
-    page = render_template("pages/error.html", status=status, title=title,
-                           message=message or text, request_id=request.request_id)
+    page = render_template(
+        "pages/error.html",
+        status=status,
+        title=title,
+        message=message or text,
+        request_id=request.request_id,
+    )
     response = make_response(page, status)
     response.headers.update(headers or {})
     return secure(response)

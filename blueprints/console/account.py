@@ -32,8 +32,9 @@ def overview():
         report = days.report(current_user, OVERVIEW_DAYS, "requests")
         return render_template("pages/overview.html", report=report)
     live_keys = [key for key in keys_of(current_user.id) if key.status == "active"]
-    return render_template("pages/get_started.html", keys=live_keys,
-                           samples=snippets.first_request())
+    return render_template(
+        "pages/get_started.html", keys=live_keys, samples=snippets.first_request()
+    )
 
 
 # ----------------------------------------------------------------------------- step-up

@@ -60,7 +60,8 @@ class Assets:
         path = self.folder / name
         body = path.read_bytes()
         if path.suffix in REWRITTEN:
-            body = REFERENCE.sub(lambda m: m[1] + self._relative(m[2], name), body.decode()).encode()
+            text = REFERENCE.sub(lambda m: m[1] + self._relative(m[2], name), body.decode())
+            body = text.encode()
         digest = hashlib.sha256(body).hexdigest()[:8]
         stem, suffix = posixpath.splitext(name)
         self.by_name[name] = Asset(

@@ -55,8 +55,12 @@ class Chart:
         return sum(series.values[index] for series in self.series)
 
 
-def stacked_bars(labels: Sequence[str], sums: Mapping[str, Sequence[int]],
-                 write: Callable[[float], str], noun: str) -> Chart:
+def stacked_bars(
+    labels: Sequence[str],
+    sums: Mapping[str, Sequence[int]],
+    write: Callable[[float], str],
+    noun: str,
+) -> Chart:
     """Build a chart. `sums` maps a name to one value per label; `write` formats a value."""
     groups = keep_largest(sums)
     colours = assign_colours(list(groups))
@@ -68,8 +72,10 @@ def stacked_bars(labels: Sequence[str], sums: Mapping[str, Sequence[int]],
         x_labels=spread(labels),
         y_labels=[write(step * n) for n in range(lines, -1, -1)],
         grid=[HEIGHT * n / lines for n in range(lines)],
-        series=[Series(name, colours[name], list(groups[name]), path)
-                for name, path in zip(groups, stack(list(groups.values()), top), strict=True)],
+        series=[
+            Series(name, colours[name], list(groups[name]), path)
+            for name, path in zip(groups, stack(list(groups.values()), top), strict=True)
+        ],
         summary=summarise(labels, totals, write, noun),
     )
 
@@ -98,8 +104,10 @@ def assign_colours(names: Sequence[str]) -> dict[str, str]:
 
 def nice_scale(largest: float) -> tuple[int, int]:
     """How many grid lines, how far apart: the lowest axis that the largest bar fits under."""
-    return min(((lines, nice_step(largest / lines)) for lines in GRID_LINES),
-               key=lambda scale: scale[0] * scale[1])
+    return min(
+        ((lines, nice_step(largest / lines)) for lines in GRID_LINES),
+        key=lambda scale: scale[0] * scale[1],
+    )
 
 
 def nice_step(wanted: float) -> int:
@@ -123,8 +131,9 @@ def stack(rows: Sequence[Sequence[int]], top: float) -> list[str]:
         for index, value in enumerate(row):
             if value > 0:
                 height = max(1.0, value / top * HEIGHT)
-                parts.append(_bar(index * pitch + pitch * GAP / 2, base[index], pitch * (1 - GAP),
-                                  height))
+                parts.append(
+                    _bar(index * pitch + pitch * GAP / 2, base[index], pitch * (1 - GAP), height)
+                )
                 base[index] += height
         paths.append("".join(parts))
     return paths
@@ -145,12 +154,15 @@ def spread(labels: Sequence[str]) -> list[str]:
     return [labels[round(n * last / (shown - 1))] for n in range(shown)]
 
 
-def summarise(labels: Sequence[str], totals: Sequence[int], write: Callable[[float], str],
-              noun: str) -> str:
+def summarise(
+    labels: Sequence[str], totals: Sequence[int], write: Callable[[float], str], noun: str
+) -> str:
     """The chart in a sentence, for those who don't see it."""
     total = sum(totals)
     if not total:
         return f"No {noun} in this range."
     peak = max(range(len(totals)), key=totals.__getitem__)
-    return f"{write(total)} {noun} from {labels[0]} to {labels[-1]}, most on {labels[peak]} " \
-           f"with {write(totals[peak])}."
+    return (
+        f"{write(total)} {noun} from {labels[0]} to {labels[-1]}, most on {labels[peak]} "
+        f"with {write(totals[peak])}."
+    )

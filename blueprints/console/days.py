@@ -35,8 +35,14 @@ METRICS = {
     metric.id: metric
     for metric in (
         Metric("requests", "Requests", "requests", lambda r: r.requests, compact, number),
-        Metric("tokens", "Tokens", "tokens", lambda r: r.input_tokens + r.output_tokens, compact,
-               number),
+        Metric(
+            "tokens",
+            "Tokens",
+            "tokens",
+            lambda r: r.input_tokens + r.output_tokens,
+            compact,
+            number,
+        ),
         Metric("cost", "Cost", "spent", lambda r: r.cost_nano, lambda n: money(int(n)), money),
     )
 }
@@ -79,8 +85,9 @@ class Report:
     zone_label: str
 
 
-def report(user: User, count: int, metric_id: str, mode: str | None = None,
-           now: datetime | None = None) -> Report:
+def report(
+    user: User, count: int, metric_id: str, mode: str | None = None, now: datetime | None = None
+) -> Report:
     """The last `count` days of a user, today included."""
     tz, metric, now = zone(user.time_zone), METRICS[metric_id], now or utcnow()
     days = last_days(now.astimezone(tz).date(), count)
@@ -90,8 +97,9 @@ def report(user: User, count: int, metric_id: str, mode: str | None = None,
     return Report(
         metric=metric,
         days=days,
-        chart=charts.stacked_bars(labels, by_day(rows, edges, metric.read), metric.on_axis,
-                                  metric.noun),
+        chart=charts.stacked_bars(
+            labels, by_day(rows, edges, metric.read), metric.on_axis, metric.noun
+        ),
         total=total("All models", rows),
         today=total("Today", (row for row in rows if row.bucket >= edges[-2])),
         by_model=by_group(rows),
@@ -110,8 +118,9 @@ def midnights(days: list[date], tz: ZoneInfo) -> list[datetime]:
     return [datetime.combine(day, time(), tz).astimezone(UTC) for day in bounds]
 
 
-def by_day(rows: Iterable[UsageRow], edges: list[datetime],
-           read: Callable[[UsageRow], int]) -> dict[str, list[int]]:
+def by_day(
+    rows: Iterable[UsageRow], edges: list[datetime], read: Callable[[UsageRow], int]
+) -> dict[str, list[int]]:
     """Group -> one sum per day; groups without any are left out."""
     sums: dict[str, list[int]] = {}
     for row in rows:

@@ -14,8 +14,16 @@ from pygments.token import Comment, Keyword, Name, Number, String, Text, _TokenT
 
 # Only these carry colour; everything else stays plain, which halves the page.
 COLOURED = (Comment, Keyword, Number, String, Name.Function, Name.Tag, Name.Builtin)
-LEXERS = {"curl": "bash", "python": "python", "node": "javascript", "json": "json", "http": "text",
-          "sse": "text", "text": "text", "env": "bash"}
+LEXERS = {
+    "curl": "bash",
+    "python": "python",
+    "node": "javascript",
+    "json": "json",
+    "http": "text",
+    "sse": "text",
+    "text": "text",
+    "env": "bash",
+}
 
 _formatter = HtmlFormatter(nowrap=True, classprefix="t-")
 

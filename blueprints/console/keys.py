@@ -29,8 +29,9 @@ def key_list():
 def key_page(key_id: str):
     platform().recorder.flush()
     key = owned_key(key_id)
-    return render_template("pages/key.html", key=key, requests=recent_requests(key),
-                           samples=snippets.first_request())
+    return render_template(
+        "pages/key.html", key=key, requests=recent_requests(key), samples=snippets.first_request()
+    )
 
 
 # ----------------------------------------------------------------------------- create
@@ -46,8 +47,10 @@ def new_key():
 @sessions.require_fresh
 def create_key():
     """Show the secret in this very answer: it is never kept anywhere, so it can't come later."""
-    values = {"name": request.form.get("name", "").strip(),
-              "mode": request.form.get("mode", "live")}
+    values = {
+        "name": request.form.get("name", "").strip(),
+        "mode": request.form.get("mode", "live"),
+    }
     error = problem_with_name(values["name"])
     if error:
         return render_form(values, error), 422
@@ -55,8 +58,9 @@ def create_key():
         abort(400)
     key_id = read_form_token()
     try:
-        key, secret = keys.create_key(current_user, **values, **origin(), key_id=key_id,
-                                      pepper=platform().pepper)
+        key, secret = keys.create_key(
+            current_user, **values, **origin(), key_id=key_id, pepper=platform().pepper
+        )
         db.session.commit()
     except IntegrityError:
         db.session.rollback()
@@ -67,8 +71,9 @@ def create_key():
 
 def render_form(values: dict[str, str], error: str | None = None) -> str:
     token = form_signer().dumps([current_user.id, new_id("key")])
-    return render_template("pages/key_new.html", values=values, error=error, form_token=token,
-                           max_name=MAX_NAME)
+    return render_template(
+        "pages/key_new.html", values=values, error=error, form_token=token, max_name=MAX_NAME
+    )
 
 
 def read_form_token() -> str:
@@ -94,8 +99,13 @@ def problem_with_name(name: str) -> str | None:
 
 
 def render_secret(key: ApiKey, secret: str, done: str):
-    page = render_template("pages/key_secret.html", key=key, secret=secret, done=done,
-                           samples=snippets.first_request(secret))
+    page = render_template(
+        "pages/key_secret.html",
+        key=key,
+        secret=secret,
+        done=done,
+        samples=snippets.first_request(secret),
+    )
     return make_response(page)
 
 

@@ -129,4 +129,3 @@ def here() -> str:
 def safe_next(path: str | None, default: str) -> str:
     """`path` if it is a path on this site, else `default`."""
     return path if path and SAFE_PATH.fullmatch(path) else default
-

@@ -32,8 +32,13 @@ bp = Blueprint("site", __name__)
 def home():
     models = current_app.extensions["platform"].catalog.models
     shown = one_of_each([(model.owned_by, id_) for id_, model in models.items()], MODELS_SHOWN)
-    page = render_template("pages/home.html", samples=snippets.first_request(), shown=shown,
-                           others=len(models) - len(shown), may_sign_up=may_sign_up())
+    page = render_template(
+        "pages/home.html",
+        samples=snippets.first_request(),
+        shown=shown,
+        others=len(models) - len(shown),
+        may_sign_up=may_sign_up(),
+    )
     return page, {"Cache-Control": "private, no-cache"}
 
 
@@ -54,8 +59,14 @@ def theme():
         abort(400)
     back = sessions.safe_next(request.form.get("next"), url_for(".home"))
     response = redirect(back, 303)
-    response.set_cookie("theme", chosen, max_age=YEAR, samesite="Lax", httponly=True,
-                        secure=current_app.config["CONFIG"].is_https)
+    response.set_cookie(
+        "theme",
+        chosen,
+        max_age=YEAR,
+        samesite="Lax",
+        httponly=True,
+        secure=current_app.config["CONFIG"].is_https,
+    )
     return response
 
 
@@ -88,9 +99,14 @@ def create_account():
 
 def render_signup(values: dict[str, str], errors: dict[str, str]) -> str:
     refused = why_no_signup(given_invite())
-    return render_template("pages/signup.html", values=values, errors=errors, refused=refused,
-                           invite=request.values.get("invite", ""),
-                           is_first=not accounts.count_users())
+    return render_template(
+        "pages/signup.html",
+        values=values,
+        errors=errors,
+        refused=refused,
+        invite=request.values.get("invite", ""),
+        is_first=not accounts.count_users(),
+    )
 
 
 def read_signup(invite: Invite | None) -> tuple[dict[str, str], dict[str, str]]:
@@ -124,8 +140,12 @@ def add_user(values: dict[str, str], invite: Invite | None) -> User | None:
         return None
     if invite:
         invite.used_at = user.created_at
-    record_event("user.signed_up", user_id=user.id, ip=request.remote_addr,
-                 user_agent=request.user_agent.string)
+    record_event(
+        "user.signed_up",
+        user_id=user.id,
+        ip=request.remote_addr,
+        user_agent=request.user_agent.string,
+    )
     return user
 
 
@@ -176,8 +196,12 @@ def start_session():
         return render_login(email, MISMATCH), 422
     throttle.login_succeeded(email)
     sessions.log_in(user)
-    record_event("user.logged_in", user_id=user.id, ip=request.remote_addr,
-                 user_agent=request.user_agent.string)
+    record_event(
+        "user.logged_in",
+        user_id=user.id,
+        ip=request.remote_addr,
+        user_agent=request.user_agent.string,
+    )
     db.session.commit()
     return redirect(after_login(), 303)
 
@@ -202,8 +226,13 @@ def check_credentials(email: str, password: str) -> User | None:
 
 
 def render_login(email: str = "", error: str | None = None) -> str:
-    return render_template("pages/login.html", email=email, error=error,
-                           next=request.values.get("next", ""), may_sign_up=may_sign_up())
+    return render_template(
+        "pages/login.html",
+        email=email,
+        error=error,
+        next=request.values.get("next", ""),
+        may_sign_up=may_sign_up(),
+    )
 
 
 def after_login() -> str:

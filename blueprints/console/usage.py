@@ -24,8 +24,14 @@ def usage():
         "mode": mode if mode in MODES else None,
     }
     report = days.report(current_user, count, state["metric"], state["mode"])
-    return render_template("pages/usage.html", report=report, state=state, ranges=RANGES,
-                           metrics=days.METRICS.values(), modes=MODES)
+    return render_template(
+        "pages/usage.html",
+        report=report,
+        state=state,
+        ranges=RANGES,
+        metrics=days.METRICS.values(),
+        modes=MODES,
+    )
 
 
 def chosen_range() -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flask import Response, request
+from flask import request
 
-from blueprints.api import JSON_TYPE, parse_object, read_body
+from blueprints.api import JSON_TYPE, ApiResponse, parse_object, read_body
 from blueprints.relay import relay
 from blueprints.v1beta import bp
 from gateway.errors import NotFound
@@ -22,7 +22,7 @@ def generate(target: str):
     return call_method(target)
 
 
-def call_method(target: str) -> Response:
+def call_method(target: str) -> ApiResponse:
     """Answer `MODEL:method`; a model's id may itself hold colons and slashes."""
     model, _, method = target.rpartition(":")
     if not model or method not in METHODS:
@@ -42,11 +42,11 @@ def call_method(target: str) -> Response:
     return response
 
 
-def as_array(response: Response) -> Response:
+def as_array(response: ApiResponse) -> ApiResponse:
     """The same stream as a JSON array, which is what a call without `alt=sse` asks for."""
-    response.response = ArrayStream(response.response)
-    response.content_type = JSON_TYPE
-    return response
+    headers = [pair for pair in response.header_list if pair[0] != "Content-Type"]
+    headers.append(("Content-Type", JSON_TYPE))
+    return ApiResponse(ArrayStream(response.response), response.status_code, headers)
 
 
 class ArrayStream:

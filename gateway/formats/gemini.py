@@ -108,8 +108,15 @@ def standard_base64(text: str) -> str:
 # ----------------------------------------------------------------------------- what a body may be
 
 PART_KINDS = (
-    "text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode",
-    "codeExecutionResult", "toolCall", "toolResponse",
+    "text",
+    "inlineData",
+    "fileData",
+    "functionCall",
+    "functionResponse",
+    "executableCode",
+    "codeExecutionResult",
+    "toolCall",
+    "toolResponse",
 )
 PART_FIELDS: dict[str, Rule] = {
     "text": string(),
@@ -125,8 +132,10 @@ PART_FIELDS: dict[str, Rule] = {
 def _part(value: Any) -> None:
     obj(PART_FIELDS)(value)
     if not any(value.get(kind) is not None for kind in PART_KINDS):
-        raise Problem("invalid_value", "Invalid value at '{path}': a part needs one of "
-                      f"{', '.join(PART_KINDS[:5])}.")
+        raise Problem(
+            "invalid_value",
+            f"Invalid value at '{{path}}': a part needs one of {', '.join(PART_KINDS[:5])}.",
+        )
 
 
 CONTENT_FIELDS: dict[str, Rule] = {
@@ -158,8 +167,14 @@ BODY_FIELDS: dict[str, Rule] = {
     "safetySettings": array(obj({}), of="objects"),
 }
 KNOWN_FIELDS = frozenset(BODY_FIELDS) | {
-    "systemInstruction", "cachedContent", "labels", "serviceTier", "store", "continuationToken",
-    "model", "stream",
+    "systemInstruction",
+    "cachedContent",
+    "labels",
+    "serviceTier",
+    "store",
+    "continuationToken",
+    "model",
+    "stream",
 }
 
 
@@ -235,8 +250,11 @@ def read_request(body: JSON) -> ChatRequest:
         top_k=int(top_k) if top_k is not None else None,
         stop=list(config.get("stopSequences") or ()),
         n=config.get("candidateCount") or 1,
-        tools=[_read_tool(d) for tool in body.get("tools") or ()
-               for d in tool.get("functionDeclarations") or ()],
+        tools=[
+            _read_tool(d)
+            for tool in body.get("tools") or ()
+            for d in tool.get("functionDeclarations") or ()
+        ],
         tool_choice=_read_tool_choice(body),
         response_format=_read_response_format(config),
     )
@@ -266,7 +284,9 @@ class _Conversation:
         if content.get("role") == "system":
             yield Message("system", _texts(content))
             return
-        parts = [self._read(turn, place, part) for place, part in enumerate(content.get("parts") or ())]
+        parts = [
+            self._read(turn, place, part) for place, part in enumerate(content.get("parts") or ())
+        ]
         known: list[Part] = [part for part in parts if part is not None]
         if content.get("role") == "model":
             yield Message("assistant", known)
@@ -290,12 +310,16 @@ class _Conversation:
             return _read_blob(data)
         if file := part.get("fileData"):
             kind = (file.get("mimeType") or "image/").partition("/")[0]
-            return Media("image" if kind == "image" else "file", url=file["fileUri"],
-                         mime_type=file.get("mimeType"))
+            return Media(
+                "image" if kind == "image" else "file",
+                url=file["fileUri"],
+                mime_type=file.get("mimeType"),
+            )
         text = part.get("text")
         if text is None:
             raise InvalidRequest(
-                "This kind of part is not supported for this model.", code="unsupported_value",
+                "This kind of part is not supported for this model.",
+                code="unsupported_value",
                 param=f"contents[{turn}].parts[{place}]",
             )
         return Reasoning(text) if part.get("thought") else Text(text)

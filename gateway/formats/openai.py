@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,11 +60,21 @@ from gateway.validation import Problem
 NAME = "openai"
 DOCUMENTED_CODES = frozenset(
     {
-        "missing_required_parameter", "invalid_type", "invalid_value", "empty_array",
-        "array_above_max_length", "string_above_max_length", "decimal_above_max_value",
-        "decimal_below_min_value", "integer_above_max_value", "integer_below_min_value",
-        "unknown_parameter", "unsupported_parameter", "unsupported_value",
-        "context_length_exceeded", "content_policy_violation",
+        "missing_required_parameter",
+        "invalid_type",
+        "invalid_value",
+        "empty_array",
+        "array_above_max_length",
+        "string_above_max_length",
+        "decimal_above_max_value",
+        "decimal_below_min_value",
+        "integer_above_max_value",
+        "integer_below_min_value",
+        "unknown_parameter",
+        "unsupported_parameter",
+        "unsupported_value",
+        "context_length_exceeded",
+        "content_policy_violation",
     }
 )
 """Codes of an upstream's 400 that are in our own table; any other becomes `invalid_request`."""
@@ -119,10 +129,12 @@ def patch_request(
 def _developer_as_system(body: JSON) -> JSON:
     if not any(message["role"] == "developer" for message in body["messages"]):
         return {}
-    return {"messages": [
-        {**message, "role": "system"} if message["role"] == "developer" else message
-        for message in body["messages"]
-    ]}
+    return {
+        "messages": [
+            {**message, "role": "system"} if message["role"] == "developer" else message
+            for message in body["messages"]
+        ]
+    }
 
 
 def _max_tokens(body: JSON) -> JSON:
@@ -137,14 +149,31 @@ QUIRK_PATCHES: dict[str, Callable[[JSON], JSON]] = {
 """What a provider's quirk (`providers.QUIRKS`) changes in a body that otherwise passes through."""
 
 READ_DIRECTLY = (
-    "temperature", "top_p", "seed", "presence_penalty", "frequency_penalty",
-    "parallel_tool_calls", "reasoning_effort", "user",
+    "temperature",
+    "top_p",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "parallel_tool_calls",
+    "reasoning_effort",
+    "user",
 )
 """Fields with the same name and meaning in `ChatRequest`."""
 READ_SPECIALLY = frozenset(
     {
-        "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens",
-        "stop", "n", "tools", "tool_choice", "functions", "function_call", "response_format",
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+        "stop",
+        "n",
+        "tools",
+        "tool_choice",
+        "functions",
+        "function_call",
+        "response_format",
     }
 )
 
@@ -213,7 +242,7 @@ def _read_image(part: JSON) -> Part:
     return Media("image", data=data, mime_type=head.partition(";")[0], detail=detail)
 
 
-PART_READERS = {
+PART_READERS: dict[str, Callable[[JSON], Part]] = {
     "text": lambda part: Text(part["text"]),
     "refusal": lambda part: Refusal(part["refusal"]),
     "image_url": _read_image,
@@ -275,9 +304,7 @@ def write_request(
     body: JSON = {
         "model": upstream_model,
         "messages": [
-            wire
-            for message in request.messages
-            for wire in _write_message(message, developer_role)
+            wire for message in request.messages for wire in _write_message(message, developer_role)
         ],
         **request.extra.get(NAME, {}),
     }
@@ -304,7 +331,9 @@ def _write_message(message: Message, developer_role: bool) -> Iterator[JSON]:
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     for result in results:
         yield {
-            "role": "tool", "tool_call_id": result.call_id, "content": _write_content(result.content)
+            "role": "tool",
+            "tool_call_id": result.call_id,
+            "content": _write_content(result.content),
         }
     rest = [part for part in message.parts if not isinstance(part, ToolResult)]
     if not rest and results:
@@ -325,7 +354,7 @@ def _write_message(message: Message, developer_role: bool) -> Iterator[JSON]:
     yield wire
 
 
-def _write_content(parts: list[Part]) -> str | list[JSON]:
+def _write_content(parts: Sequence[Part]) -> str | list[JSON]:
     """Plain text where possible: many servers know no part lists for system and tool."""
     shown = [part for part in parts if isinstance(part, Text | Media | Refusal | Opaque)]
     if all(isinstance(part, Text | Refusal) for part in shown):
@@ -557,8 +586,13 @@ FINISH_REASONS: dict[Any, FinishReason] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
     # What compatible servers say instead, reference/translation.md 9.4a.
-    "eos": "stop", "eos_token": "stop", "end_turn": "stop", "complete": "stop", "COMPLETE": "stop",
-    "max_tokens": "length", "model_length": "length",
+    "eos": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "complete": "stop",
+    "COMPLETE": "stop",
+    "max_tokens": "length",
+    "model_length": "length",
 }
 
 
@@ -584,7 +618,9 @@ class _Reading:
         if not self.has_started:
             self.has_started = True
             yield Started(
-                _text(chunk.get("id")), _text(chunk.get("model")), _integer(chunk.get("created")),
+                _text(chunk.get("id")),
+                _text(chunk.get("model")),
+                _integer(chunk.get("created")),
                 _text(chunk.get("system_fingerprint")),
             )
         self.usage = read_usage(chunk.get("usage")) or self.usage
@@ -619,8 +655,10 @@ class _Reading:
         if identity not in choice.calls:
             choice.calls[identity] = len(choice.calls)
             yield ToolCallStart(
-                choice.calls[identity], _text(call.get("id")) or new_call_id(),
-                _text(function.get("name")) or "", index,
+                choice.calls[identity],
+                _text(call.get("id")) or new_call_id(),
+                _text(function.get("name")) or "",
+                index,
             )
         arguments = function.get("arguments")
         if isinstance(arguments, dict | list):
@@ -720,7 +758,9 @@ WIRE_REASONS: dict[FinishReason, str] = {
     "other": "stop",
 }
 LINE_ENDERS = (
-    (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"),
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+    (b"\xc2\x85", b"\\u0085"),
 )
 """Characters that line iterators of HTTP libraries cut at, escaped in what we write ourselves."""
 
@@ -898,9 +938,11 @@ def _delta(event: Event) -> JSON:
             return {"refusal": text}
         case ToolCallStart(index=index, id=id_, name=name):
             function = {"name": name, "arguments": ""}
-            return {"tool_calls": [
-                {"index": index, "id": id_, "type": "function", "function": function}
-            ]}
+            return {
+                "tool_calls": [
+                    {"index": index, "id": id_, "type": "function", "function": function}
+                ]
+            }
         case ToolCallDelta(index=index, arguments=arguments):
             return {"tool_calls": [{"index": index, "function": {"arguments": arguments}}]}
     return {}

@@ -39,7 +39,10 @@ USER_PARTS: dict[str, Rule] = {
     "image_url": obj(
         {
             "image_url": obj(
-                {"url": string(allow_empty=False), "detail": one_of("auto", "low", "high", "original")},
+                {
+                    "url": string(allow_empty=False),
+                    "detail": one_of("auto", "low", "high", "original"),
+                },
                 required=("url",),
             )
         },
@@ -107,9 +110,11 @@ ASSISTANT_FIELDS: dict[str, Rule] = {
 def assistant(value: JSON) -> None:
     check_fields(value, ASSISTANT_FIELDS, ())
     if value.get("content") is None and not _says_something(value):
-        raise missing("content") if "content" not in value else wrong_type(
-            "a string or an array of objects", None
-        ).within("content")
+        raise (
+            missing("content")
+            if "content" not in value
+            else wrong_type("a string or an array of objects", None).within("content")
+        )
 
 
 def _says_something(value: JSON) -> bool:
@@ -220,8 +225,11 @@ def metadata(value: Any) -> None:
     if type(value) is not dict:
         raise wrong_type("an object", value)
     if len(value) > 16:
-        raise Problem("array_above_max_length", "Invalid '{path}': too many properties. Expected "
-                      f"an object with at most 16 properties, but got {len(value)} instead.")
+        raise Problem(
+            "array_above_max_length",
+            "Invalid '{path}': too many properties. Expected "
+            f"an object with at most 16 properties, but got {len(value)} instead.",
+        )
     key_rule, value_rule = string(max_length=64), string(max_length=512)
     for key, text in value.items():
         try:
@@ -296,21 +304,31 @@ def check_chat(body: JSON) -> None:
 
 def _stream_options(body: JSON) -> None:
     if body.get("stream_options") is not None and not body.get("stream"):
-        raise Problem("invalid_value", "The 'stream_options' parameter is only allowed when "
-                      "'stream' is enabled.", "stream_options")
+        raise Problem(
+            "invalid_value",
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            "stream_options",
+        )
 
 
 def _top_logprobs(body: JSON) -> None:
     if body.get("top_logprobs") is not None and not body.get("logprobs"):
-        raise Problem("invalid_value", "Invalid value for 'top_logprobs': it is only allowed when "
-                      "'logprobs' is true.", "top_logprobs")
+        raise Problem(
+            "invalid_value",
+            "Invalid value for 'top_logprobs': it is only allowed when 'logprobs' is true.",
+            "top_logprobs",
+        )
 
 
 def _tool_choice(body: JSON) -> None:
     choice = body.get("tool_choice")
     if choice is not None and choice != "none" and not body.get("tools"):
-        raise Problem("invalid_value", "Invalid value for 'tool_choice': 'tool_choice' is only "
-                      "allowed when 'tools' are specified.", "tool_choice")
+        raise Problem(
+            "invalid_value",
+            "Invalid value for 'tool_choice': 'tool_choice' is only "
+            "allowed when 'tools' are specified.",
+            "tool_choice",
+        )
 
 
 def _tool_answers(body: JSON) -> None:
@@ -319,9 +337,14 @@ def _tool_answers(body: JSON) -> None:
     for index, message in enumerate(body["messages"]):
         if message["role"] == "tool":
             if message["tool_call_id"] not in waiting:
-                raise Problem("invalid_value", "Invalid parameter: messages with role 'tool' must "
-                              "be a response to a preceding message with 'tool_calls'.",
-                              "messages", index, "role")
+                raise Problem(
+                    "invalid_value",
+                    "Invalid parameter: messages with role 'tool' must "
+                    "be a response to a preceding message with 'tool_calls'.",
+                    "messages",
+                    index,
+                    "role",
+                )
             waiting.remove(message["tool_call_id"])
             continue
         if waiting:
@@ -332,9 +355,13 @@ def _tool_answers(body: JSON) -> None:
 
 
 def _unanswered(ids: list[str]) -> Problem:
-    return Problem("invalid_value", "An assistant message with 'tool_calls' must be followed by "
-                   "tool messages responding to each 'tool_call_id'. The following tool_call_ids "
-                   f"did not have response messages: {', '.join(ids)}", "messages")
+    return Problem(
+        "invalid_value",
+        "An assistant message with 'tool_calls' must be followed by "
+        "tool messages responding to each 'tool_call_id'. The following tool_call_ids "
+        f"did not have response messages: {', '.join(ids)}",
+        "messages",
+    )
 
 
 CROSS_CHECKS = (_stream_options, _top_logprobs, _tool_choice, _tool_answers)

@@ -58,7 +58,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_usage_records'))
     )
     with op.batch_alter_table('usage_records', schema=None) as batch_op:
-        batch_op.create_index('ix_usage_records_at', ['at'], unique=False)
         batch_op.create_index('ix_usage_records_key_at', ['key_id', 'at'], unique=False)
         batch_op.create_index('ix_usage_records_user_at', ['user_id', 'at'], unique=False)
 
@@ -240,7 +239,6 @@ def downgrade() -> None:
     with op.batch_alter_table('usage_records', schema=None) as batch_op:
         batch_op.drop_index('ix_usage_records_user_at')
         batch_op.drop_index('ix_usage_records_key_at')
-        batch_op.drop_index('ix_usage_records_at')
 
     op.drop_table('usage_records')
     op.drop_table('plans')

@@ -17,10 +17,21 @@ from pydantic import BaseModel
 
 MESSAGES = [{"role": "user", "content": "What is the capital of France?"}]
 TEXT = "The capital of France is Paris."
-TOOLS = [{"type": "function", "function": {
-    "name": "lookup", "strict": True, "parameters": {
-        "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"],
-        "additionalProperties": False}}}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "lookup",
+            "strict": True,
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}},
+                "required": ["city"],
+                "additionalProperties": False,
+            },
+        },
+    }
+]
 
 
 class Answer(BaseModel):
@@ -33,8 +44,9 @@ def scenario(name: str) -> list[dict]:
 
 
 def chat(live: openai.OpenAI, test: openai.OpenAI) -> None:
-    done = live.chat.completions.create(model="gpt-4o", messages=MESSAGES, temperature=0.7,
-                                        max_tokens=512)
+    done = live.chat.completions.create(
+        model="gpt-4o", messages=MESSAGES, temperature=0.7, max_tokens=512
+    )
     assert done.choices[0].message.content == TEXT
     assert done.usage.total_tokens == done.usage.prompt_tokens + done.usage.completion_tokens
     assert done._request_id.startswith("req_")
@@ -49,23 +61,26 @@ def stream(live: openai.OpenAI, test: openai.OpenAI) -> None:
 
 
 def stream_with_usage(live: openai.OpenAI, test: openai.OpenAI) -> None:
-    with live.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True,
-                                      stream_options={"include_usage": True}) as chunks:
+    with live.chat.completions.create(
+        model="gpt-4o", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+    ) as chunks:
         found = list(chunks)
     assert [bool(chunk.usage) for chunk in found].index(True) == len(found) - 1
     assert found[-1].choices == []
 
 
 def stream_of_a_mended_provider(live: openai.OpenAI, test: openai.OpenAI) -> None:
-    with live.chat.completions.create(model="local-small", messages=MESSAGES,
-                                      stream=True) as chunks:
+    with live.chat.completions.create(
+        model="local-small", messages=MESSAGES, stream=True
+    ) as chunks:
         found = list(chunks)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in found) == TEXT
 
 
 def tools(live: openai.OpenAI, test: openai.OpenAI) -> None:
-    done = live.chat.completions.create(model="gpt-4o", messages=scenario("tools_parallel"),
-                                        tools=TOOLS)
+    done = live.chat.completions.create(
+        model="gpt-4o", messages=scenario("tools_parallel"), tools=TOOLS
+    )
     calls = done.choices[0].message.tool_calls
     assert done.choices[0].finish_reason == "tool_calls"
     assert [json.loads(call.function.arguments)["city"] for call in calls] == ["Paris", "Łódź"]
@@ -78,8 +93,9 @@ def tools(live: openai.OpenAI, test: openai.OpenAI) -> None:
 
 def streamed_tools(live: openai.OpenAI, test: openai.OpenAI) -> None:
     arguments = ["", ""]
-    with live.chat.completions.create(model="gpt-4o", messages=scenario("tools_parallel"),
-                                      tools=TOOLS, stream=True) as chunks:
+    with live.chat.completions.create(
+        model="gpt-4o", messages=scenario("tools_parallel"), tools=TOOLS, stream=True
+    ) as chunks:
         for chunk in chunks:
             for call in chunk.choices[0].delta.tool_calls or []:
                 arguments[call.index] += call.function.arguments or ""
@@ -89,8 +105,7 @@ def streamed_tools(live: openai.OpenAI, test: openai.OpenAI) -> None:
 def stream_helper(live: openai.OpenAI, test: openai.OpenAI) -> None:
     completions = getattr(live.chat.completions, "stream", None)
     begin = completions or live.beta.chat.completions.stream
-    with begin(model="gpt-4o", messages=MESSAGES,
-               stream_options={"include_usage": True}) as events:
+    with begin(model="gpt-4o", messages=MESSAGES, stream_options={"include_usage": True}) as events:
         for _ in events:
             pass
         done = events.get_final_completion()
@@ -125,20 +140,24 @@ def images(live: openai.OpenAI, test: openai.OpenAI) -> None:
     assert done.data[0].b64_json.startswith("iVBORw0KGgo")
 
 
-def embeddings(live: openai.OpenAI, test: openai.OpenAI) -> None:
-    done = test.embeddings.create(model="text-embedding-3-small", input=["a", "b"])
-    assert len(done.data) == 2 and isinstance(done.data[0].embedding[0], float)
-
-
 ERRORS: list[tuple[type, str, dict]] = [
     (openai.BadRequestError, "decimal_above_max_value", {"temperature": 3}),
     (openai.NotFoundError, "model_not_found", {"model": "no-such-model"}),
-    (openai.RateLimitError, "rate_limit_exceeded", {"messages": [
-        {"role": "user", "content": "test:429"}]}),
-    (openai.InternalServerError, "internal_error", {"messages": [
-        {"role": "user", "content": "test:500"}]}),
-    (openai.InternalServerError, "provider_unavailable", {"messages": [
-        {"role": "user", "content": "test:503"}]}),
+    (
+        openai.RateLimitError,
+        "rate_limit_exceeded",
+        {"messages": [{"role": "user", "content": "test:429"}]},
+    ),
+    (
+        openai.InternalServerError,
+        "internal_error",
+        {"messages": [{"role": "user", "content": "test:500"}]},
+    ),
+    (
+        openai.InternalServerError,
+        "provider_unavailable",
+        {"messages": [{"role": "user", "content": "test:503"}]},
+    ),
 ]
 
 
@@ -156,8 +175,9 @@ def errors(live: openai.OpenAI, test: openai.OpenAI) -> None:
 def broken_stream(live: openai.OpenAI, test: openai.OpenAI) -> None:
     text = ""
     try:
-        with live.chat.completions.create(model="gpt-4o", messages=scenario("cut_mid:4"),
-                                          stream=True) as chunks:
+        with live.chat.completions.create(
+            model="gpt-4o", messages=scenario("cut_mid:4"), stream=True
+        ) as chunks:
             for chunk in chunks:
                 text += chunk.choices[0].delta.content or ""
     except openai.APIError as error:
@@ -170,17 +190,31 @@ def broken_stream(live: openai.OpenAI, test: openai.OpenAI) -> None:
 def asynchronous(live: openai.OpenAI, test: openai.OpenAI) -> None:
     async def run() -> str:
         client = openai.AsyncOpenAI(api_key=live.api_key, base_url=str(live.base_url))
-        async with client, await client.chat.completions.create(
-            model="gpt-4o", messages=MESSAGES, stream=True
-        ) as chunks:
+        async with (
+            client,
+            await client.chat.completions.create(
+                model="gpt-4o", messages=MESSAGES, stream=True
+            ) as chunks,
+        ):
             return "".join([chunk.choices[0].delta.content or "" async for chunk in chunks])
 
     assert asyncio.run(run()) == TEXT
 
 
 CHECKS: list[Callable[[openai.OpenAI, openai.OpenAI], None]] = [
-    chat, stream, stream_with_usage, stream_of_a_mended_provider, tools, streamed_tools,
-    stream_helper, parse, parse_in_test_mode, models, images, embeddings, errors, broken_stream,
+    chat,
+    stream,
+    stream_with_usage,
+    stream_of_a_mended_provider,
+    tools,
+    streamed_tools,
+    stream_helper,
+    parse,
+    parse_in_test_mode,
+    models,
+    images,
+    errors,
+    broken_stream,
     asynchronous,
 ]
 

@@ -37,8 +37,15 @@ def shape_of(name: str) -> Any:
 
 
 def run(command: list[str], **options: Any) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False,
-                          env={"PATH": os.environ["PATH"]}, **options)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": os.environ["PATH"]},
+        **options,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -99,10 +106,18 @@ def test_chat_with_node(server, tmp_path):
 
 
 CHAT_PARAMETERS = [
-    {"temperature": 0}, {"temperature": 2}, {"max_tokens": 1}, {"stream": False}, {"top_p": 0.1},
-    {"top_p": 1}, {"stop": "x"}, {"stop": ["a", "b", "c", "d"]},
-    {"messages": [{"role": role, "content": "x"} for role in ("system", "user", "assistant")]
-     + [{"role": "user", "content": "y"}]},
+    {"temperature": 0},
+    {"temperature": 2},
+    {"max_tokens": 1},
+    {"stream": False},
+    {"top_p": 0.1},
+    {"top_p": 1},
+    {"stop": "x"},
+    {"stop": ["a", "b", "c", "d"]},
+    {
+        "messages": [{"role": role, "content": "x"} for role in ("system", "user", "assistant")]
+        + [{"role": "user", "content": "y"}]
+    },
 ]
 
 
@@ -186,10 +201,17 @@ def test_image_sizes(server, size):
     assert size_of(fetch_png(answer.json()["data"][0]["url"])) == size
 
 
-@pytest.mark.parametrize("more", [
-    {"quality": "standard"}, {"quality": "hd"}, {"model": "dall-e-2"}, {"prompt": "x" * 4000},
-    {"response_format": "url"},
-], ids=lambda more: str(more)[:40])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"quality": "standard"},
+        {"quality": "hd"},
+        {"model": "dall-e-2"},
+        {"prompt": "x" * 4000},
+        {"response_format": "url"},
+    ],
+    ids=lambda more: str(more)[:40],
+)
 def test_image_parameters(server, more):
     answer = make_image(server, **more)
     assert answer.status_code == 200, answer.text
@@ -210,11 +232,19 @@ def test_image_as_base64(server):
     assert "url" not in item
 
 
-@pytest.mark.parametrize(("more", "param"), [
-    ({"prompt": "x" * 4001}, "prompt"), ({"n": 0}, "n"), ({"n": 5}, "n"), ({"size": "1x1"}, "size"),
-    ({"quality": "bad"}, "quality"), ({"response_format": "gif"}, "response_format"),
-    ({"prompt": None}, "prompt"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"prompt": "x" * 4001}, "prompt"),
+        ({"n": 0}, "n"),
+        ({"n": 5}, "n"),
+        ({"size": "1x1"}, "size"),
+        ({"quality": "bad"}, "quality"),
+        ({"response_format": "gif"}, "response_format"),
+        ({"prompt": None}, "prompt"),
+    ],
+    ids=str,
+)
 def test_image_refusals(server, more, param):
     answer = make_image(server, **more)
     assert answer.status_code == 400, answer.text
@@ -242,8 +272,15 @@ def test_models_with_curl(server):
 def test_every_listed_chat_model_answers(server):
     key = server.test_key()
     listed = [m["id"] for m in run_curl(server, "models.sh")["data"]]
-    for name in ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4-20250514", "gemini-2.5-pro",
-                 "gemini-2.5-flash", "deepseek-chat", "deepseek-reasoner"):
+    for name in (
+        "gpt-4o",
+        "gpt-4o-mini",
+        "claude-sonnet-4-20250514",
+        "gemini-2.5-pro",
+        "gemini-2.5-flash",
+        "deepseek-chat",
+        "deepseek-reasoner",
+    ):
         assert name in listed
         assert server.chat(key, model=name).status_code == 200
 
@@ -262,9 +299,12 @@ def test_gemini_with_curl(server):
 
 @pytest.mark.parametrize("model", ["gemini-2.5-pro", "gemini-2.5-flash", "gpt-4o"])
 def test_gemini_models(server, model):
-    answer = server.call("POST", f"/api/v1beta/models/{model}:generateContent",
-                         headers={"x-goog-api-key": server.test_key()},
-                         json={"contents": [{"parts": [{"text": "Hi"}]}]})
+    answer = server.call(
+        "POST",
+        f"/api/v1beta/models/{model}:generateContent",
+        headers={"x-goog-api-key": server.test_key()},
+        json={"contents": [{"parts": [{"text": "Hi"}]}]},
+    )
     assert answer.status_code == 200, answer.text
     check_shape(answer.json(), shape_of("gemini_response.json"))
 
@@ -273,8 +313,10 @@ def test_gemini_models(server, model):
 
 
 def window(response: requests.Response) -> tuple[int, int, int]:
-    return tuple(int(response.headers[f"X-RateLimit-{name}-Requests"])
-                 for name in ("Limit", "Remaining", "Reset"))
+    return tuple(
+        int(response.headers[f"X-RateLimit-{name}-Requests"])
+        for name in ("Limit", "Remaining", "Reset")
+    )
 
 
 def same_window(ask: Any, count: int) -> list[requests.Response]:
@@ -294,14 +336,24 @@ def test_limit_headers(server):
     assert 0 < reset - time.time() <= 60
 
 
-@pytest.mark.parametrize(("plan", "chat", "images"), [
-    ("free", 10, 5), ("standard", 60, 20), ("pro", 300, 60), ("enterprise", 1_000_000, 1_000_000),
-])
+@pytest.mark.parametrize(
+    ("plan", "chat", "images"),
+    [
+        ("free", 10, 5),
+        ("standard", 60, 20),
+        ("pro", 300, 60),
+        ("enterprise", 1_000_000, 1_000_000),
+    ],
+)
 def test_plans(server, plan, chat, images):
     key = server.new_key("test", plan)
     assert window(server.chat(key))[0] == chat
-    picture = server.call("POST", "/api/v1/images/generations", key=key,
-                          json={"model": "dall-e-2", "prompt": "x", "size": "256x256"})
+    picture = server.call(
+        "POST",
+        "/api/v1/images/generations",
+        key=key,
+        json={"model": "dall-e-2", "prompt": "x", "size": "256x256"},
+    )
     assert window(picture)[0] == images
 
 
@@ -329,8 +381,12 @@ def test_free_plan_allows_five_images_a_minute(server):
     key = server.new_key("test", "free")
 
     def ask() -> requests.Response:
-        return server.call("POST", "/api/v1/images/generations", key=key,
-                           json={"model": "dall-e-2", "prompt": "x", "size": "256x256"})
+        return server.call(
+            "POST",
+            "/api/v1/images/generations",
+            key=key,
+            json={"model": "dall-e-2", "prompt": "x", "size": "256x256"},
+        )
 
     check_limit(same_window(ask, 6), 5)
     assert server.chat(key).status_code == 200, "images and chats are counted apart"
@@ -340,9 +396,12 @@ def test_both_surfaces_share_one_limit(server):
     key = server.new_key("test", "free")
 
     def ask() -> requests.Response:
-        return server.call("POST", "/api/v1beta/models/gemini-2.5-pro:generateContent",
-                           headers={"x-goog-api-key": key},
-                           json={"contents": [{"parts": [{"text": "Hi"}]}]})
+        return server.call(
+            "POST",
+            "/api/v1beta/models/gemini-2.5-pro:generateContent",
+            headers={"x-goog-api-key": key},
+            json={"contents": [{"parts": [{"text": "Hi"}]}]},
+        )
 
     answers = same_window(ask, 10)
     assert [a.status_code for a in answers] == [200] * 10
@@ -366,8 +425,7 @@ def test_invalid_key_error(server):
         answer = run_curl(server, name, key="not-a-key")
         assert {k: answer["error"][k] for k in promised} == promised
         assert set(answer) == {"error"}
-        assert set(answer["error"]) <= {"message", "type", "param", "code", "doc_url",
-                                        "request_id"}
+        assert set(answer["error"]) <= {"message", "type", "param", "code", "doc_url", "request_id"}
 
 
 ERRORS = [  # status, type, how to get it with a test key

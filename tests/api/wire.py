@@ -16,19 +16,38 @@ JSON = dict[str, Any]
 DONE = b"data: [DONE]\n\n"
 LINE = re.compile(rb"(data: .*|:.*|)\Z", re.DOTALL)
 TYPES = {  # status -> type, from the design's table of errors
-    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error",
-    404: "not_found_error", 405: "invalid_request_error", 409: "invalid_request_error",
-    413: "invalid_request_error", 429: "rate_limit_error", 500: "internal_server_error",
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    409: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+    500: "internal_server_error",
     503: "service_unavailable_error",
 }
 CODES = {
     400: {
-        "invalid_json", "missing_required_parameter", "invalid_type", "invalid_value",
-        "empty_array", "array_above_max_length", "string_above_max_length",
-        "decimal_above_max_value", "decimal_below_min_value", "integer_above_max_value",
-        "integer_below_min_value", "unknown_parameter", "unsupported_parameter",
-        "unsupported_value", "unsupported_encoding", "conflicting_credentials",
-        "context_length_exceeded", "content_policy_violation", "invalid_request",
+        "invalid_json",
+        "missing_required_parameter",
+        "invalid_type",
+        "invalid_value",
+        "empty_array",
+        "array_above_max_length",
+        "string_above_max_length",
+        "decimal_above_max_value",
+        "decimal_below_min_value",
+        "integer_above_max_value",
+        "integer_below_min_value",
+        "unknown_parameter",
+        "unsupported_parameter",
+        "unsupported_value",
+        "unsupported_encoding",
+        "conflicting_credentials",
+        "context_length_exceeded",
+        "content_policy_violation",
+        "invalid_request",
     },
     401: {"missing_api_key", "invalid_api_key", "expired_api_key", "revoked_api_key"},
     403: {"api_access_disabled", "model_not_allowed", "ip_not_allowed"},
@@ -65,19 +84,27 @@ def chunks(data: bytes) -> list[JSON]:
 
 def content(data: bytes, index: int = 0) -> str:
     """The joined text of one choice."""
-    return "".join(choice["delta"].get("content") or "" for chunk in chunks(data)
-                   for choice in chunk.get("choices", []) if choice["index"] == index)
+    return "".join(
+        choice["delta"].get("content") or ""
+        for chunk in chunks(data)
+        for choice in chunk.get("choices", [])
+        if choice["index"] == index
+    )
 
 
 def finish_reasons(data: bytes) -> list[str]:
-    return [choice["finish_reason"] for chunk in chunks(data)
-            for choice in chunk.get("choices", []) if choice.get("finish_reason")]
+    return [
+        choice["finish_reason"]
+        for chunk in chunks(data)
+        for choice in chunk.get("choices", [])
+        if choice.get("finish_reason")
+    ]
 
 
 def without_usage(sent: bytes) -> bytes:
     """A stream as one must see it who did not ask for usage: less the chunk without choices."""
     events = sent.split(b"\n\n")
-    kept = [event for event in events if b'"choices": []' not in event]
+    kept = [event for event in events if b'"choices":[]' not in event]
     return b"\n\n".join(kept)
 
 
@@ -115,8 +142,10 @@ def check_usage(found: list[JSON], asked: bool) -> None:
     without_choices = [chunk for chunk in found if chunk["choices"] == []]
     if asked:
         assert with_usage == without_choices == found[-1:], "one usage chunk, the last"
-        assert all(isinstance(with_usage[0]["usage"][name], int)
-                   for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+        assert all(
+            isinstance(with_usage[0]["usage"][name], int)
+            for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+        )
     else:
         assert with_usage == without_choices == [], "usage only if asked"
 
@@ -151,8 +180,9 @@ def check_tool_deltas(choices: list[JSON]) -> None:
                 assert "name" not in fragment["function"]
 
 
-def check_error(response: requests.Response, status: int, code: str | None = None,
-                param: str | None = None) -> JSON:
+def check_error(
+    response: requests.Response, status: int, code: str | None = None, param: str | None = None
+) -> JSON:
     """An answer is our error: status, type, one of the table's codes, four keys, request id."""
     assert response.status_code == status, (response.status_code, response.text[:500])
     assert response.headers["content-type"].startswith("application/json")

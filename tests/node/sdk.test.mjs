@@ -131,15 +131,6 @@ test("images", async () => {
   assert.equal(Buffer.from(await picture.arrayBuffer()).subarray(1, 4).toString(), "PNG");
 });
 
-test("embeddings", async () => {
-  const body = { model: "text-embedding-3-small", input: "hello" };
-  const packed = await rehearsal.embeddings.create(body);
-  const plain = await rehearsal.embeddings.create({ ...body, encoding_format: "float" });
-  assert.equal(packed.data[0].embedding.length, plain.data[0].embedding.length);
-  packed.data[0].embedding.forEach((value, i) =>
-    assert.ok(Math.abs(value - plain.data[0].embedding[i]) < 1e-6));
-});
-
 test("error classes", async () => {
   const cases = [
     [live, ask("hi", { temperature: 3 }), OpenAI.BadRequestError, "decimal_above_max_value"],

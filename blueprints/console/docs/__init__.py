@@ -18,16 +18,23 @@ bp = Blueprint("docs", __name__)
 _markdown = MarkdownIt("commonmark", {"html": False})
 
 
-@bp.get("/docs")
 @bp.get("/docs/api")
+@bp.get("/docs")
 def reference():
-    page = render_template("docs/reference.html", sections=content.SECTIONS, intro=content.INTRO,
-                           prose=prose, inline=inline, samples=samples, code=code)
+    page = render_template(
+        "docs/reference.html",
+        sections=content.SECTIONS,
+        intro=content.INTRO,
+        prose=prose,
+        inline=inline,
+        samples=samples,
+        code=code,
+    )
     return page, {"Cache-Control": "private, no-cache", "Link": '</llms.txt>; rel="describedby"'}
 
 
-@bp.get("/docs.md")
 @bp.get("/docs/api.md")
+@bp.get("/docs.md")
 def reference_markdown():
     return text(markdown.write_reference(public_url()), "text/markdown")
 
@@ -66,13 +73,17 @@ def _inline(source: str) -> Markup:
 
 def samples(block: content.Samples) -> list[Sample]:
     return [
-        Sample(language, LABELS[language], highlight(text.replace("%BASE%", public_url()), language))
-        for language, text in block.by_language.items()
+        Sample(language, LABELS[language], coloured(source, language))
+        for language, source in block.by_language.items()
     ]
 
 
 def code(block: content.Code) -> Markup:
-    return highlight(block.text.replace("%BASE%", public_url()), block.language)
+    return coloured(block.text, block.language)
+
+
+def coloured(source: str, language: str) -> Markup:
+    return highlight(source.replace("%BASE%", public_url()), language)
 
 
 def public_url() -> str:

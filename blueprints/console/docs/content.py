@@ -186,19 +186,46 @@ CHAT = Section(
         ),
         Params(
             (
-                Param("model", "string", "Which model answers, for example `gpt-4o` or "
-                      "`claude-sonnet-4-20250514`. See [Models](#models).", required=True),
-                Param("messages", "array", "The conversation so far. Each message has a `role` "
-                      "(`system`, `user` or `assistant`) and its `content`.", required=True),
-                Param("temperature", "number", "How freely the model chooses its words, from 0 "
-                      "to 2.", default="1"),
+                Param(
+                    "model",
+                    "string",
+                    "Which model answers, for example `gpt-4o` or "
+                    "`claude-sonnet-4-20250514`. See [Models](#models).",
+                    required=True,
+                ),
+                Param(
+                    "messages",
+                    "array",
+                    "The conversation so far. Each message has a `role` "
+                    "(`system`, `user` or `assistant`) and its `content`.",
+                    required=True,
+                ),
+                Param(
+                    "temperature",
+                    "number",
+                    "How freely the model chooses its words, from 0 to 2.",
+                    default="1",
+                ),
                 Param("max_tokens", "integer", "The answer ends after this many tokens."),
-                Param("stream", "boolean", "Send the answer piece by piece as server-sent "
-                      "events. See [Streaming](#streaming).", default="false"),
-                Param("top_p", "number", "Choose only among the most likely tokens that together "
-                      "reach this probability.", default="1"),
-                Param("stop", "string or array", "Up to 4 texts. The answer ends before the "
-                      "first one that would appear."),
+                Param(
+                    "stream",
+                    "boolean",
+                    "Send the answer piece by piece as server-sent "
+                    "events. See [Streaming](#streaming).",
+                    default="false",
+                ),
+                Param(
+                    "top_p",
+                    "number",
+                    "Choose only among the most likely tokens that together "
+                    "reach this probability.",
+                    default="1",
+                ),
+                Param(
+                    "stop",
+                    "string or array",
+                    "Up to 4 texts. The answer ends before the first one that would appear.",
+                ),
             )
         ),
         Prose(
@@ -356,17 +383,37 @@ IMAGES = Section(
         ),
         Params(
             (
-                Param("model", "string", "An image model, for example `dall-e-3` or `dall-e-2`.",
-                      required=True),
-                Param("prompt", "string", "What the image shows, in at most 4000 characters.",
-                      required=True),
-                Param("size", "string", "`256x256`, `512x512`, `1024x1024`, `1792x1024` or "
-                      "`1024x1792`.", default="1024x1024"),
-                Param("quality", "string", "`standard` or `hd`. Only for `dall-e-3`.",
-                      default="standard"),
+                Param(
+                    "model",
+                    "string",
+                    "An image model, for example `dall-e-3` or `dall-e-2`.",
+                    required=True,
+                ),
+                Param(
+                    "prompt",
+                    "string",
+                    "What the image shows, in at most 4000 characters.",
+                    required=True,
+                ),
+                Param(
+                    "size",
+                    "string",
+                    "`256x256`, `512x512`, `1024x1024`, `1792x1024` or `1024x1792`.",
+                    default="1024x1024",
+                ),
+                Param(
+                    "quality",
+                    "string",
+                    "`standard` or `hd`. Only for `dall-e-3`.",
+                    default="standard",
+                ),
                 Param("n", "integer", "How many images, 1 to 4.", default="1"),
-                Param("response_format", "string", "`url` for links, `b64_json` for the data.",
-                      default="url"),
+                Param(
+                    "response_format",
+                    "string",
+                    "`url` for links, `b64_json` for the data.",
+                    default="url",
+                ),
             )
         ),
     ),
@@ -577,15 +624,19 @@ RATE_LIMITS = Section(
             ("Plan", "Chat / min", "Images / min", "For whom"),
             tuple(_plan_row(plan) for plan in SHIPPED_PLANS),
         ),
-        Prose("### Headers\n\nEvery answer to a valid key tells where it stands, errors and "
-              "streams included."),
+        Prose(
+            "### Headers\n\nEvery answer to a valid key tells where it stands, errors and "
+            "streams included."
+        ),
         Table(
             ("Header", "Meaning"),
             (
                 ("`X-RateLimit-Limit-Requests`", "Requests that the window allows."),
                 ("`X-RateLimit-Remaining-Requests`", "Requests left in this window."),
-                ("`X-RateLimit-Reset-Requests`",
-                 "When the window resets, in UTC seconds since the epoch."),
+                (
+                    "`X-RateLimit-Reset-Requests`",
+                    "When the window resets, in UTC seconds since the epoch.",
+                ),
                 ("`Retry-After`", "With 429 and 503: how many seconds to wait."),
                 ("`x-request-id`", "This request’s id. Name it when you ask for help."),
             ),
@@ -608,19 +659,35 @@ Retry-After: 21""",
 # ----------------------------------------------------------------------------- errors
 
 ERROR_STATUSES = (
-    ("400", "`invalid_request_error`", "The body isn’t valid JSON, or a parameter is missing or "
-     "wrong. `param` names it."),
-    ("401", "`authentication_error`", "There is no key, or it isn’t valid. Look at the "
-     "`Authorization` header."),
-    ("403", "`permission_error`", "The key is fine, but not allowed to do this: access is off for "
-     "the account, or the plan lacks the model."),
+    (
+        "400",
+        "`invalid_request_error`",
+        "The body isn’t valid JSON, or a parameter is missing or wrong. `param` names it.",
+    ),
+    (
+        "401",
+        "`authentication_error`",
+        "There is no key, or it isn’t valid. Look at the `Authorization` header.",
+    ),
+    (
+        "403",
+        "`permission_error`",
+        "The key is fine, but not allowed to do this: access is off for "
+        "the account, or the plan lacks the model.",
+    ),
     ("404", "`not_found_error`", "There is no such model or address."),
-    ("405, 409, 413", "`invalid_request_error`", "Wrong method, a clash with an earlier request, "
-     "or a body that is too large."),
+    (
+        "405, 409, 413",
+        "`invalid_request_error`",
+        "Wrong method, a clash with an earlier request, or a body that is too large.",
+    ),
     ("429", "`rate_limit_error`", "You have reached a limit. Wait for `Retry-After`."),
     ("500", "`internal_server_error`", "Our fault. Retry, each time after a longer pause."),
-    ("503", "`service_unavailable_error`", "The provider behind the model can’t answer now. "
-     "Retry after `Retry-After`."),
+    (
+        "503",
+        "`service_unavailable_error`",
+        "The provider behind the model can’t answer now. Retry after `Retry-After`.",
+    ),
 )
 
 ERROR_CODES = (
@@ -653,8 +720,11 @@ ERROR_CODES = (
     ("model_not_found", "404", "Check the id against [Models](#models)."),
     ("unknown_url", "404", "Nothing is served here. The message names the address to use."),
     ("method_not_allowed", "405", "Use the method that the reference gives."),
-    ("idempotency_conflict", "409", "The same `Idempotency-Key` came with another body. "
-     "Don’t retry."),
+    (
+        "idempotency_conflict",
+        "409",
+        "The same `Idempotency-Key` came with another body. Don’t retry.",
+    ),
     ("request_too_large", "413", "Send a smaller body, for instance smaller images."),
     ("rate_limit_exceeded", "429", "Too many requests this minute. Wait for the reset."),
     ("tokens_exceeded", "429", "Too many tokens this minute. Wait for the reset."),
@@ -662,8 +732,12 @@ ERROR_CODES = (
     ("insufficient_quota", "429", "The spending cap is reached. Waiting a minute won’t help."),
     ("internal_error", "500", "Retry; if it stays, tell the operator the request id."),
     ("provider_unavailable", "503", "The provider failed or is too busy. Retry."),
-    ("provider_not_configured", "503", "No provider is connected for this model. The message "
-     "names the setting; a test key works without."),
+    (
+        "provider_not_configured",
+        "503",
+        "No provider is connected for this model. The message "
+        "names the setting; a test key works without.",
+    ),
     ("overloaded", "503", "This server is at its limit. Retry after `Retry-After`."),
 )
 
@@ -702,5 +776,14 @@ ERRORS = Section(
     ),
 )
 
-SECTIONS = (QUICK_START, AUTHENTICATION, CHAT, STREAMING, IMAGES, MODELS, GEMINI, RATE_LIMITS,
-            ERRORS)
+SECTIONS = (
+    QUICK_START,
+    AUTHENTICATION,
+    CHAT,
+    STREAMING,
+    IMAGES,
+    MODELS,
+    GEMINI,
+    RATE_LIMITS,
+    ERRORS,
+)

@@ -25,12 +25,11 @@ def write_section(section: Section) -> str:
 
 def write_index(base_url: str) -> str:
     """`/llms.txt`: what there is to read, for agents."""
-    sections = "\n".join(
-        f"- [{s.title}]({base_url}/docs.md#{s.id})" for s in content.SECTIONS
-    )
+    sections = "\n".join(f"- [{s.title}]({base_url}/docs.md#{s.id})" for s in content.SECTIONS)
     return (
         f"# Switchyard\n\n> {content.INTRO}\n\n"
-        f"The OpenAI-compatible base URL is {base_url}/api/v1. Google’s SDKs use {base_url}/api.\n\n"
+        f"The OpenAI-compatible base URL is {base_url}/api/v1. "
+        f"Google’s SDKs use {base_url}/api.\n\n"
         f"## Docs\n\n- [API reference]({base_url}/docs.md): everything on one page\n\n"
         f"## Sections of the reference\n\n{sections}\n"
     )
@@ -53,9 +52,7 @@ def _(block: Endpoint) -> str:
 
 @write_block.register
 def _(block: Params) -> str:
-    rows = [
-        (f"`{p.name}`", p.type, _need(p.required, p.default), p.text) for p in block.rows
-    ]
+    rows = [(f"`{p.name}`", p.type, _need(p.required, p.default), p.text) for p in block.rows]
     return _table(("Parameter", "Type", "Required", "Description"), rows)
 
 
@@ -71,8 +68,10 @@ def _(block: Code) -> str:
 
 @write_block.register
 def _(block: Samples) -> str:
-    fences = [f"{block.title} ({LABELS[language]}):\n\n{_fence(language, code)}"
-              for language, code in block.by_language.items()]
+    fences = [
+        f"{block.title} ({LABELS[language]}):\n\n{_fence(language, code)}"
+        for language, code in block.by_language.items()
+    ]
     return "\n\n".join(fences)
 
 
