@@ -7,7 +7,7 @@ however it ends: answered, failed, or left by its client. Nothing here touches S
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -34,6 +34,7 @@ from gateway.errors import (
     model_not_found,
 )
 from gateway.metering import Meter, cost_nano_usd, format_usd
+from gateway.providers import Provider
 from gateway.quota import Demand, Kind
 from gateway.types import JSON, Usage
 from models.keys import KeySnapshot
@@ -428,7 +429,7 @@ class Entry:
             "output_tokens": record["output_tokens"],
         }
         if self.meter.failed:
-            line["reason"] = self.meter.failed[:300]
+            line["reason"] = scrub(self.meter.failed, self.platform.catalog.providers.values())
         log_request(line)
 
 
@@ -436,6 +437,14 @@ class Entry:
 def price_row(price: Price | None) -> JSON | None:
     """A price as the record keeps it: nano-dollars per million tokens."""
     return asdict(price) if price is not None else None
+
+
+def scrub(reason: str, providers: Iterable[Provider]) -> str:
+    """A reason for the log without any credential, which some upstreams repeat in their errors."""
+    for provider in providers:
+        if provider.credential:
+            reason = reason.replace(provider.credential, "***")
+    return reason[:300]
 
 
 def clean(text: str | None, limit: int) -> str:

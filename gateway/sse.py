@@ -38,12 +38,11 @@ class FrameSplitter:
             data = self._unify(data)
         if self.tail:
             data = self.tail + data
-        cut = data.rfind(b"\n\n") + 2
+        end = data.rfind(b"\n\n")
+        cut = end + 2 if end >= 0 else 0
         if cut == len(data):
             self.tail = b""
             return data
-        if cut == 1:
-            cut = 0
         self.tail = data[cut:]
         if len(self.tail) > MAX_FRAME:
             raise FrameTooLarge

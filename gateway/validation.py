@@ -204,9 +204,9 @@ def obj(fields: Mapping[str, Rule], *, required: tuple[str, ...] = ()) -> Rule:
 def check_fields(value: JSON, fields: Mapping[str, Rule], required: tuple[str, ...]) -> None:
     for name in required:
         if value.get(name) is None:
-            if name in value:
-                raise wrong_type("a value", None).within(name)
-            raise missing(name)
+            if name not in value:
+                raise missing(name)
+            _refuse_null(name, fields.get(name, anything))
     for name, element in value.items():
         rule = fields.get(name)
         if rule is not None and element is not None:
@@ -214,6 +214,15 @@ def check_fields(value: JSON, fields: Mapping[str, Rule], required: tuple[str, .
                 rule(element)
             except Problem as problem:
                 raise problem.within(name) from None
+
+
+def _refuse_null(name: str, rule: Rule) -> None:
+    """Say what was expected of a required field, in the words of its own rule."""
+    try:
+        rule(None)
+    except Problem as problem:
+        raise problem.within(name) from None
+    raise wrong_type("a value", None).within(name)
 
 
 def tagged(tag: str, variants: Mapping[str, Rule], *, expected: str = "an object") -> Rule:

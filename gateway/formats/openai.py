@@ -7,6 +7,7 @@ usage in the bytes that go by.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -519,6 +520,9 @@ def meter_response(body: bytes, meter: Meter) -> None:
         meter.finish_reason = FINISH_REASONS.get(answer["choices"][0].get("finish_reason"))
 
 
+FINISH = re.compile(rb'"finish_reason":\s?"(\w+)"')
+
+
 class Tap:
     """Watches a stream's bytes go by: meters, withholds what the client did not ask for.
 
@@ -531,7 +535,7 @@ class Tap:
     def __init__(self, meter: Meter, wants_usage: bool) -> None:
         self._meter = meter
         self._wants_usage = wants_usage
-        self._last = b""
+        self._last = (b"", b"", b"")
         self.error: str | None = None
 
     def pass_on(self, events: bytes) -> bytes:
@@ -541,14 +545,15 @@ class Tap:
             events = self._inspect(events)
         if events.endswith(sse.DONE):
             self._meter.is_done = True
-        self._last = events or self._last
+        # Finish reason, usage and [DONE] are the last three events, at worst a read each.
+        self._last = (self._last[1], self._last[2], events)
         return events
 
     def finish(self) -> None:
         """At the end of the stream: note how the model says it ended."""
-        _, found, rest = self._last.rpartition(b'"finish_reason":"')
+        found = FINISH.findall(b"".join(self._last))
         if found and self._meter.finish_reason is None:
-            self._meter.finish_reason = FINISH_REASONS.get(rest.partition(b'"')[0].decode())
+            self._meter.finish_reason = FINISH_REASONS.get(found[-1].decode())
 
     def _inspect(self, events: bytes) -> bytes:
         return b"".join(frame for frame in sse.frames(events) if self._keeps(frame))

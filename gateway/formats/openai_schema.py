@@ -208,7 +208,7 @@ RESPONSE_FORMAT = tagged(
         ),
     },
 )
-BIAS = decimal(-100, 100)
+BIAS = integer(-100, 100)
 
 
 def logit_bias(value: Any) -> None:

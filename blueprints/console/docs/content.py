@@ -74,7 +74,7 @@ class Section:
 
 
 INTRO = (
-    "Chat, images, embeddings and the Gemini methods behind one base URL and one key. "
+    "Chat, images and the Gemini methods behind one base URL and one key. "
     "Requests and answers are JSON, and the SDKs that you have already work as they are."
 )
 
@@ -526,8 +526,6 @@ GEMINI = Section(
             (
                 ("`:generateContent`", "One whole answer."),
                 ("`:streamGenerateContent`", "The same as a stream; add `?alt=sse` for events."),
-                ("`:countTokens`", "Tokens of a request, without running it."),
-                ("`:embedContent`, `:batchEmbedContents`", "Embeddings of one or many texts."),
                 ("`GET /api/v1beta/models`", "The models in Google’s shape."),
             ),
         ),
@@ -723,7 +721,7 @@ ERROR_CODES = (
     (
         "idempotency_conflict",
         "409",
-        "The same `Idempotency-Key` came with another body. Don’t retry.",
+        "Reserved for a request sent twice with different bodies. Don’t retry.",
     ),
     ("request_too_large", "413", "Send a smaller body, for instance smaller images."),
     ("rate_limit_exceeded", "429", "Too many requests this minute. Wait for the reset."),
