@@ -14,7 +14,7 @@ except ConfigError as error:
 
 bind = f"{_config.host}:{_config.port}"
 workers = _config.web_concurrency
-worker_class = "gevent"
+worker_class = "worker.Worker"
 worker_connections = 1000
 # The app must be imported in the worker, after gevent has patched the standard library.
 preload_app = False

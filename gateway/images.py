@@ -19,6 +19,7 @@ from gateway import simulator
 from gateway.errors import InvalidRequest
 from gateway.formats import openai
 from gateway.metering import Meter
+from gateway.pictures import draw
 from gateway.transport import failed
 from gateway.types import JSON, Usage
 from gateway.validation import (
@@ -142,7 +143,7 @@ def simulate(body: JSON, pause: Callable[[], None]) -> list[Picture]:
     size = body.get("size") or DEFAULT_SIZE
     pictures = []
     for index in range(body.get("n") or 1):
-        pictures.append(Picture(simulator.draw(body["prompt"], size, index), "image/png"))
+        pictures.append(Picture(draw(body["prompt"], size, index), "image/png"))
         pause()
     return pictures
 

@@ -31,6 +31,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models import Base, UtcDateTime, db, dump_json
 
 BUCKET = timedelta(minutes=15)
+BUCKET_SECONDS = 15 * 60
 SELECT_SLICE = 500
 """Ids looked up in one statement."""
 
@@ -140,7 +141,7 @@ def store_records(rows: Sequence[dict[str, Any]]) -> int:
     """
     if not rows:
         return 0
-    complete = {row["id"]: _row(row) for row in rows}
+    complete = {row["id"]: {**_DEFAULTS, **row} for row in rows}
     for id_ in _stored_among(list(complete)):
         del complete[id_]
     if complete:
@@ -174,7 +175,6 @@ def _insert_sql(mark: str) -> str:
 # much (its compiler and its value processors), and this is the one statement that runs for each
 # request that is served.
 _INSERTS = {"sqlite": _insert_sql("?"), "postgresql": _insert_sql("%s")}
-_SQLITE_TIME = "%Y-%m-%d %H:%M:%S.%f"
 
 
 def _insert(rows: Iterable[dict[str, Any]]) -> None:
@@ -185,7 +185,9 @@ def _insert(rows: Iterable[dict[str, Any]]) -> None:
 
 def _for_driver(row: dict[str, Any], dialect: str) -> dict[str, Any]:
     """The row as the driver takes it: JSON as text, and times as SQLite keeps them."""
-    at = row["at"].strftime(_SQLITE_TIME) if dialect == "sqlite" else row["at"]
+    at: Any = datetime.fromtimestamp(row["at"], UTC)
+    if dialect == "sqlite":
+        at = at.replace(tzinfo=None).isoformat(" ", "microseconds")
     price = dump_json(row["price"]) if row["price"] is not None else None
     return {**row, "at": at, "price": price}
 
@@ -202,12 +204,6 @@ _UPSERTS: dict[str, Any] = {
 }
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    complete = {**_DEFAULTS, **row}
-    complete["at"] = datetime.fromtimestamp(row["at"], UTC)
-    return complete
-
-
 def _stored_among(ids: list[str]) -> list[str]:
     stored: list[str] = []
     for start in range(0, len(ids), SELECT_SLICE):
@@ -220,7 +216,7 @@ def _add_to_rollups(rows: Iterable[dict[str, Any]]) -> None:
     sums: dict[tuple[Any, ...], dict[str, int]] = {}
     for row in rows:
         key = (
-            bucket_of(row["at"] + timedelta(milliseconds=row["duration_ms"])),
+            int(row["at"] + row["duration_ms"] / 1000) // BUCKET_SECONDS,
             row["user_id"],
             row["key_id"],
             row["model"],
@@ -236,6 +232,8 @@ def _add_to_rollups(rows: Iterable[dict[str, Any]]) -> None:
             total[name] += row[name]
     # One order for all writers, so that two processes cannot deadlock on the same rows.
     values = [dict(zip(ROLLUP_KEYS, key, strict=True)) | sums[key] for key in sorted(sums)]
+    for value in values:
+        value["bucket"] = datetime.fromtimestamp(value["bucket"] * BUCKET_SECONDS, UTC)
     db.session.execute(_UPSERTS[db.engine.dialect.name], values)
 
 

@@ -35,11 +35,20 @@ def call_method(target: str) -> ApiResponse:
     body = gemini.normalise(parse_object(raw))
     gemini.check_request(body)
     is_stream = METHODS[method]
-    body |= {"model": model.removeprefix("models/"), "stream": is_stream}
-    response = relay(gemini, method, raw, body)
+    model = model.removeprefix("models/")
+    body |= {"model": model, "stream": is_stream}
+    try:
+        response = relay(gemini, method, raw, body)
+    except NotFound as error:
+        raise gemini.model_not_found(error, model, api_version(), method) from None
     if is_stream and request.args.get("alt") != "sse":
         return as_array(response)
     return response
+
+
+def api_version() -> str:
+    """`v1` or `v1beta`, as the caller's path says."""
+    return request.path.split("/", 3)[2]
 
 
 def as_array(response: ApiResponse) -> ApiResponse:

@@ -9,7 +9,10 @@ from flask import current_app, g
 from blueprints.api import json_response
 from blueprints.listing import listed_model, listed_models
 from blueprints.v1beta import bp
+from blueprints.v1beta.generate import api_version
 from gateway.catalog import Model
+from gateway.errors import NotFound
+from gateway.formats import gemini
 
 METHODS = {
     "chat": ["generateContent", "streamGenerateContent"],
@@ -35,7 +38,12 @@ def answer_list():
 
 def answer_one(model_id: str):
     catalog = current_app.extensions["platform"].catalog
-    return json_response(write_model(listed_model(catalog, g.key, model_id)))
+    try:
+        model = listed_model(catalog, g.key, model_id)
+    except NotFound as error:
+        version = api_version()
+        raise gemini.model_not_found(error, model_id, version, "generateContent") from None
+    return json_response(write_model(model))
 
 
 def write_model(model: Model) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from gateway import sse
-from gateway.errors import GatewayError, InvalidRequest, UpstreamFailed
+from gateway.errors import GatewayError, InvalidRequest, NotFound, UpstreamFailed
 from gateway.metering import Meter
 from gateway.types import (
     JSON,
@@ -51,6 +51,7 @@ from gateway.validation import (
     Problem,
     Rule,
     array,
+    boolean,
     check_fields,
     decimal,
     integer,
@@ -63,12 +64,27 @@ NAME = "gemini"
 
 # ----------------------------------------------------------------------------- reading robustly (5)
 
+MAX_NESTING = 100
+"""How deep a body may nest, as in Google's own parser."""
 USER_DATA = frozenset(
-    {"args", "response", "parametersJsonSchema", "responseJsonSchema", "labels", "partMetadata"}
+    {
+        "args",
+        "response",
+        "parametersJsonSchema",
+        "responseJsonSchema",
+        "labels",
+        "partMetadata",
+        "default",
+        "example",
+        "const",
+    }
 )
 """Keys whose values belong to the caller: nothing inside them is renamed."""
-SCHEMA_MAPS = frozenset({"properties", "defs"})
+SCHEMA_MAPS = frozenset({"properties", "defs", "$defs"})
 """Keys whose value maps names of the caller's own to schemas."""
+ALIASES = {"_responseJsonSchema": "responseJsonSchema"}
+TYPES = ("", "string", "number", "integer", "boolean", "array", "object", "null")
+"""Schema types by the integers that the oldest Google SDK sends for them."""
 
 
 def camel(value: Any) -> Any:
@@ -90,8 +106,26 @@ def camel(value: Any) -> Any:
 
 
 def _camel_key(key: str) -> str:
+    key = ALIASES.get(key, key)
     head, *rest = key.split("_")
     return head + "".join(word[:1].upper() + word[1:] for word in rest) if head else key
+
+
+def check_nesting(body: JSON) -> None:
+    """Raise `InvalidRequest` for a body that nests deeper than anything here can follow."""
+    level: list[Any] = [body]
+    for _ in range(MAX_NESTING):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if type(value) is dict else value)
+            if type(inner) in (dict, list)
+        ]
+        if not level:
+            return
+    raise InvalidRequest(
+        f"The JSON body nests deeper than {MAX_NESTING} levels.", code="invalid_request"
+    )
 
 
 def standard_base64(text: str) -> str:
@@ -120,8 +154,12 @@ PART_KINDS = (
 )
 PART_FIELDS: dict[str, Rule] = {
     "text": string(),
-    "inlineData": obj({"mimeType": string(), "data": string()}, required=("data",)),
+    "inlineData": obj(
+        {"mimeType": string(), "data": string(), "displayName": string()}, required=("data",)
+    ),
     "fileData": obj({"fileUri": string(), "mimeType": string()}, required=("fileUri",)),
+    "thought": boolean,
+    "thoughtSignature": string(),
     "functionCall": obj({"id": string(), "name": string(), "args": obj({})}, required=("name",)),
     "functionResponse": obj(
         {"id": string(), "name": string(), "response": obj({})}, required=("name",)
@@ -138,11 +176,23 @@ def _part(value: Any) -> None:
         )
 
 
+def enum(*names: str) -> Rule:
+    """One of these names, in any case (5.2)."""
+    rule = one_of(*names)
+
+    def check(value: Any) -> None:
+        rule(value.upper() if type(value) is str else value)
+
+    return check
+
+
 CONTENT_FIELDS: dict[str, Rule] = {
     "role": one_of("user", "model", "function", "system"),
     "parts": array(_part, of="objects"),
 }
 CONTENT = obj(CONTENT_FIELDS)
+MODES = {"AUTO": "auto", "ANY": "required", "NONE": "none", "VALIDATED": "auto"}
+LEVELS = {"MINIMAL": "minimal", "LOW": "low", "MEDIUM": "medium", "HIGH": "high", "XHIGH": "xhigh"}
 GENERATION_FIELDS: dict[str, Rule] = {
     "temperature": decimal(0, 2),
     "topP": decimal(0, 1),
@@ -156,13 +206,36 @@ GENERATION_FIELDS: dict[str, Rule] = {
     "responseMimeType": string(),
     "responseSchema": obj({}),
     "responseJsonSchema": obj({}),
-    "thinkingConfig": obj({"thinkingBudget": integer(-1), "thinkingLevel": string()}),
+    "thinkingConfig": obj(
+        {
+            "thinkingBudget": integer(-1),
+            "thinkingLevel": enum(*LEVELS, "THINKING_LEVEL_UNSPECIFIED"),
+            "includeThoughts": boolean,
+        }
+    ),
 }
-DECLARATION = obj({"name": string(max_length=128), "description": string()}, required=("name",))
+DECLARATION = obj(
+    {
+        "name": string(max_length=128, allow_empty=False),
+        "description": string(),
+        "parameters": obj({}),
+        "parametersJsonSchema": obj({}),
+    },
+    required=("name",),
+)
 BODY_FIELDS: dict[str, Rule] = {
     "contents": array(CONTENT, of="objects", minimum=1, maximum=4096),
     "tools": array(obj({"functionDeclarations": array(DECLARATION, of="objects")}), of="objects"),
-    "toolConfig": obj({"functionCallingConfig": obj({"mode": string()})}),
+    "toolConfig": obj(
+        {
+            "functionCallingConfig": obj(
+                {
+                    "mode": enum(*MODES, "MODE_UNSPECIFIED"),
+                    "allowedFunctionNames": array(string(), of="strings"),
+                }
+            )
+        }
+    ),
     "generationConfig": obj(GENERATION_FIELDS),
     "safetySettings": array(obj({}), of="objects"),
 }
@@ -179,7 +252,11 @@ KNOWN_FIELDS = frozenset(BODY_FIELDS) | {
 
 
 def normalise(body: JSON) -> JSON:
-    """A body with one spelling: camelCase keys, lists where a single object was sent."""
+    """A body with one spelling: camelCase keys, lists where a single object was sent.
+
+    Raises `InvalidRequest` for one that nests too deep.
+    """
+    check_nesting(body)
     wire: JSON = camel(body)
     if isinstance(wire.get("contents"), dict | str):
         wire["contents"] = [wire["contents"]]
@@ -212,6 +289,12 @@ def check_request(body: JSON) -> None:
                 raise problem.within("systemInstruction") from None
     except Problem as problem:
         raise problem.error() from None
+    thinking = (body.get("generationConfig") or {}).get("thinkingConfig") or {}
+    if thinking.get("thinkingBudget") is not None and thinking.get("thinkingLevel") is not None:
+        raise InvalidRequest(
+            "You can only set one of thinkingBudget and thinkingLevel.",
+            param="generationConfig.thinkingConfig",
+        )
     if body.get("cachedContent"):
         raise InvalidRequest(
             "cachedContent is not supported for this model.",
@@ -234,8 +317,6 @@ READ_DIRECTLY = {
     "presencePenalty": "presence_penalty",
     "frequencyPenalty": "frequency_penalty",
 }
-MODES = {"AUTO": "auto", "ANY": "required", "NONE": "none", "VALIDATED": "auto"}
-LEVELS = {"MINIMAL": "minimal", "LOW": "low", "MEDIUM": "medium", "HIGH": "high", "XHIGH": "xhigh"}
 
 
 def read_request(body: JSON) -> ChatRequest:
@@ -263,7 +344,14 @@ def read_request(body: JSON) -> ChatRequest:
     thinking = config.get("thinkingConfig") or {}
     request.reasoning_effort = LEVELS.get(str(thinking.get("thinkingLevel", "")).upper())
     request.reasoning_budget = thinking.get("thinkingBudget")
+    if thinking.get("includeThoughts"):
+        request.extra[NAME] = {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}}
     return request
+
+
+def _shows_thoughts(request: ChatRequest) -> bool:
+    """Thoughts are told only to who asks for them; no other request has anything in `extra`."""
+    return NAME in request.extra
 
 
 class _Conversation:
@@ -289,7 +377,8 @@ class _Conversation:
         ]
         known: list[Part] = [part for part in parts if part is not None]
         if content.get("role") == "model":
-            yield Message("assistant", known)
+            if known:  # SDKs keep empty turns of the model in their history
+                yield Message("assistant", known)
             return
         results: list[Part] = [part for part in known if isinstance(part, ToolResult)]
         rest: list[Part] = [part for part in known if not isinstance(part, ToolResult)]
@@ -381,6 +470,8 @@ def _read_response_format(config: JSON) -> ResponseFormat | None:
 
 
 GEMINI_ONLY = frozenset({"propertyOrdering", "nullable", "example"})
+RENAMED = {"defs": "$defs", "ref": "$ref"}
+COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 
 
 def json_schema(schema: Any) -> Any:
@@ -389,20 +480,45 @@ def json_schema(schema: Any) -> Any:
         return [json_schema(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    plain = {key: inner for key, inner in schema.items() if key not in GEMINI_ONLY}
-    for key, inner in plain.items():
-        if key == "type" and isinstance(inner, str):
-            plain[key] = inner.lower()
-        elif key == "properties" and isinstance(inner, dict):
-            plain[key] = {name: json_schema(own) for name, own in inner.items()}
-        elif key in ("items", "anyOf", "oneOf", "prefixItems", "additionalProperties"):
-            plain[key] = json_schema(inner)
-    for key in ("minItems", "maxItems", "minLength", "maxLength"):
-        if isinstance(plain.get(key), str) and plain[key].isdigit():
-            plain[key] = int(plain[key])
-    if schema.get("nullable") and isinstance(plain.get("type"), str):
-        plain["type"] = [plain["type"], "null"]
-    return plain
+    plain: JSON = {
+        RENAMED.get(key, key): _keyword(key, inner)
+        for key, inner in schema.items()
+        if key not in GEMINI_ONLY
+    }
+    if plain.get("format") == "enum":
+        del plain["format"]
+    return _nullable(plain) if schema.get("nullable") is True else plain
+
+
+def _keyword(key: str, value: Any) -> Any:
+    """The value of one keyword; the schemas in it are turned as well."""
+    if key == "type":
+        return _type(value)
+    if key in ("properties", "defs", "$defs") and isinstance(value, dict):
+        return {name: json_schema(own) for name, own in value.items()}
+    if key in ("items", "anyOf", "oneOf", "prefixItems", "additionalProperties"):
+        return json_schema(value)
+    if key in COUNTS and isinstance(value, str) and value.isdecimal():
+        return int(value)  # 64-bit integers are strings in Google's JSON
+    return value
+
+
+def _type(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.lower()
+    if type(value) is int and 0 < value < len(TYPES):
+        return TYPES[value]
+    return value
+
+
+def _nullable(schema: JSON) -> JSON:
+    if isinstance(schema.get("type"), str):
+        schema["type"] = [schema["type"], "null"]
+    if isinstance(schema.get("enum"), list):
+        schema["enum"] = [*schema["enum"], None]
+    if isinstance(schema.get("anyOf"), list):
+        schema["anyOf"] = [*schema["anyOf"], {"type": "null"}]
+    return schema
 
 
 # ----------------------------------------------------------------------------- errors
@@ -461,6 +577,17 @@ def write_error(error: GatewayError) -> JSON:
     }
 
 
+def model_not_found(error: NotFound, model: str, version: str, method: str) -> NotFound:
+    """The same error in Google's words, which clients look for, ours in the middle."""
+    return NotFound(
+        f"models/{model[:200]} is not found for API version {version}, or is not supported for "
+        f"{method}. {error.message} "
+        "Call ListModels to see the list of available models and their supported methods.",
+        code=error.code,
+        param=error.param,
+    )
+
+
 def error_event(error: GatewayError) -> bytes:
     return sse.event(ascii_json(write_error(error)))
 
@@ -508,22 +635,28 @@ def write_usage(usage: Usage) -> JSON:
 class _Candidate:
     """One candidate while events are folded into it; calls wait until they are whole."""
 
+    shows_thoughts: bool = False
     parts: list[JSON] = field(default_factory=list)
     calls: dict[int, tuple[str, str, list[str]]] = field(default_factory=dict)
     reason: str = "STOP"
+    has_refused: bool = False
 
     def add(self, event: Event) -> None:
         match event:
-            case TextDelta(text=text) | RefusalDelta(text=text):
+            case TextDelta(text=text):
                 self._join(text, {})
-            case ReasoningDelta(text=text):
+            case RefusalDelta(text=text):
+                self.has_refused = True
+                self._join(text, {})
+            case ReasoningDelta(text=text) if self.shows_thoughts:
                 self._join(text, {"thought": True})
             case ToolCallStart(index=index, id=id_, name=name):
                 self.calls[index] = (id_, name, [])
             case ToolCallDelta(index=index, arguments=arguments):
                 self.calls[index][2].append(arguments)
             case Finish(reason=reason):
-                self.reason = FINISH_REASONS[reason]
+                refused = self.has_refused and reason == "stop"
+                self.reason = "SAFETY" if refused else FINISH_REASONS[reason]
 
     def _join(self, text: str, marks: JSON) -> None:
         last = self.parts[-1] if self.parts else None
@@ -533,25 +666,36 @@ class _Candidate:
             self.parts.append({"text": text, **marks})
 
     def call_parts(self) -> list[JSON]:
-        return [_call_part(*self.calls[index]) for index in sorted(self.calls)]
+        """The calls as parts. One whose arguments are no JSON changes the reason instead."""
+        parts = []
+        for index in sorted(self.calls):
+            part = _call_part(*self.calls[index])
+            if part is not None:
+                parts.append(part)
+            elif self.reason == "STOP":
+                self.reason = "MALFORMED_FUNCTION_CALL"
+        return parts
 
     def wire(self, index: int) -> JSON:
         content = {"parts": self.parts + self.call_parts(), "role": "model"}
         return {"content": content, "finishReason": self.reason, "index": index}
 
 
-def _call_part(id_: str, name: str, pieces: list[str]) -> JSON:
+def _call_part(id_: str, name: str, pieces: list[str]) -> JSON | None:
+    """A whole call; None if its arguments broke off or were never JSON."""
     try:
         args = orjson.loads("".join(pieces) or "{}")
     except orjson.JSONDecodeError:
-        args = {}
-    return {"functionCall": {"id": id_, "name": name, "args": args if type(args) is dict else {}}}
+        return None
+    args = args if type(args) is dict else {"value": args}
+    return {"functionCall": {"id": id_, "name": name, "args": args}}
 
 
 def write_response(events: Iterable[Event], request: ChatRequest, meter: Meter) -> JSON:
     """Fold events into a GenerateContentResponse. Raises `UpstreamFailed` if they end so."""
     started, usage = Started(), Usage()
     candidates: dict[int, _Candidate] = {}
+    shows_thoughts = _shows_thoughts(request)
     for event in events:
         match event:
             case Started():
@@ -566,7 +710,7 @@ def write_response(events: Iterable[Event], request: ChatRequest, meter: Meter) 
                 meter.frames += 1
                 if isinstance(event, Finish):
                     meter.finish_reason = event.reason
-                candidates.setdefault(event.choice, _Candidate()).add(event)
+                candidates.setdefault(event.choice, _Candidate(shows_thoughts)).add(event)
     meter.upstream_model = started.model
     return {
         "candidates": [candidates[index].wire(index) for index in sorted(candidates)],
@@ -586,6 +730,7 @@ class StreamWriter:
     def __init__(self, request: ChatRequest, meter: Meter) -> None:
         self._request = request
         self._meter = meter
+        self._shows_thoughts = _shows_thoughts(request)
         self._candidates: dict[int, _Candidate] = {}
         self._finished: list[int] = []
         self._usage = Usage()
@@ -620,9 +765,12 @@ class StreamWriter:
         candidate = self._candidates.setdefault(index, _Candidate())
         match event:
             case TextDelta(text=text) | RefusalDelta(text=text):
-                yield self._chunk(index, [{"text": text}])
+                candidate.has_refused |= isinstance(event, RefusalDelta)
+                if text:  # an empty part makes the oldest SDK forget the turn
+                    yield self._chunk(index, [{"text": text}])
             case ReasoningDelta(text=text):
-                yield self._chunk(index, [{"text": text, "thought": True}])
+                if text and self._shows_thoughts:
+                    yield self._chunk(index, [{"text": text, "thought": True}])
             case Finish():
                 self._meter.finish_reason = event.reason
                 self._meter.is_done = True

@@ -1,18 +1,14 @@
-"""The simulator: limits, tools, shapes, rehearsed failures, pictures; all of it deterministic."""
+"""The simulator: limits, tools, shapes, rehearsed failures; all of it deterministic."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import re
-import struct
 import time
-import zlib
-from datetime import date, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InternalError, InvalidRequest, LimitExceeded, Unavailable
@@ -20,13 +16,10 @@ from gateway.simulator import (
     ERRORS,
     MAGIC,
     UNICODE,
-    Unsatisfiable,
     answer,
     count_input,
     count_tokens,
-    draw,
     embed,
-    instance,
     magic_word,
     rehearse,
 )
@@ -50,6 +43,7 @@ from gateway.types import (
     ToolResult,
     UsageReport,
 )
+from tests.gateway.schema_check import fits
 
 WEATHER = Tool(
     "get_weather",
@@ -414,331 +408,6 @@ def test_unicode_comes_through():
     text = text_of(play(ask("test:unicode")))
     assert text == UNICODE
     assert {"\u2028", "\u0301", "你", "\U0001f44b"} <= set(text)
-
-
-# ---------------------------------------------------------------------- schema instances
-
-FORMAT_CHECKS = {
-    "date": date.fromisoformat,
-    "date-time": datetime.fromisoformat,
-    "email": lambda text: re.fullmatch(r"[^@\s]+@[^@\s]+\.\w+", text) or 1 / 0,
-    "uuid": lambda text: re.fullmatch(r"[0-9a-f-]{36}", text) or 1 / 0,
-    "ipv4": lambda text: re.fullmatch(r"(\d{1,3}\.){3}\d{1,3}", text) or 1 / 0,
-}
-
-
-def resolve(root, reference):
-    node = root
-    for step in reference.lstrip("#").split("/")[1:]:
-        node = node[step]
-    return node
-
-
-def is_of(value, kind):
-    tests = {
-        "null": lambda: value is None,
-        "boolean": lambda: isinstance(value, bool),
-        "integer": lambda: type(value) is int or (type(value) is float and value == int(value)),
-        "number": lambda: type(value) in (int, float),
-        "string": lambda: isinstance(value, str),
-        "array": lambda: isinstance(value, list),
-        "object": lambda: isinstance(value, dict),
-    }
-    return tests[kind]()
-
-
-def fits(schema, value, root=None):
-    """Whether a value satisfies a schema; a small checker of its own, by keyword."""
-    root = schema if root is None else root
-    if isinstance(schema, bool):
-        return schema
-    return all(check(schema, value, root) for key, check in CHECKS.items() if key in schema)
-
-
-def fits_all(schemas, values, root):
-    return all(fits(schema, value, root) for schema, value in zip(schemas, values, strict=False))
-
-
-def when(kind, check):
-    """A check that only concerns values of one type."""
-    return lambda s, v, root: not is_of(v, kind) or check(s, v, root)
-
-
-def types_of(schema):
-    return schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-
-
-def is_step(value, step):
-    from fractions import Fraction
-
-    return Fraction(str(value)) % Fraction(str(step)) == 0
-
-
-CHECKS = {
-    "type": lambda s, v, root: any(is_of(v, kind) for kind in types_of(s)),
-    "const": lambda s, v, root: v == s["const"],
-    "enum": lambda s, v, root: v in s["enum"],
-    "$ref": lambda s, v, root: fits(resolve(root, s["$ref"]), v, root),
-    "allOf": lambda s, v, root: all(fits(part, v, root) for part in s["allOf"]),
-    "anyOf": lambda s, v, root: any(fits(part, v, root) for part in s["anyOf"]),
-    "oneOf": lambda s, v, root: sum(fits(part, v, root) for part in s["oneOf"]) == 1,
-    "required": when("object", lambda s, v, root: set(s["required"]) <= v.keys()),
-    "properties": when("object", lambda s, v, root: all(
-        fits(s["properties"][k], v[k], root) for k in v.keys() & s["properties"].keys())),
-    "additionalProperties": when("object", lambda s, v, root: all(
-        fits(s["additionalProperties"], v[k], root)
-        for k in v.keys() - s.get("properties", {}).keys())),
-    "minProperties": when("object", lambda s, v, root: len(v) >= s["minProperties"]),
-    "items": when("array", lambda s, v, root: all(
-        fits(s["items"], i, root) for i in v[len(s.get("prefixItems", [])):])),
-    "prefixItems": when("array", lambda s, v, root: fits_all(s["prefixItems"], v, root)),
-    "minItems": when("array", lambda s, v, root: len(v) >= s["minItems"]),
-    "maxItems": when("array", lambda s, v, root: len(v) <= s["maxItems"]),
-    "uniqueItems": when("array", lambda s, v, root: len(set(map(json.dumps, v))) == len(v)),
-    "minLength": when("string", lambda s, v, root: len(v) >= s["minLength"]),
-    "maxLength": when("string", lambda s, v, root: len(v) <= s["maxLength"]),
-    "pattern": when("string", lambda s, v, root: bool(re.search(s["pattern"], v))),
-    "format": when("string", lambda s, v, root: bool(
-        FORMAT_CHECKS.get(s["format"], lambda _: True)(v))),
-    "minimum": when("number", lambda s, v, root: v >= s["minimum"]),
-    "maximum": when("number", lambda s, v, root: v <= s["maximum"]),
-    "exclusiveMinimum": when("number", lambda s, v, root: v > s["exclusiveMinimum"]),
-    "exclusiveMaximum": when("number", lambda s, v, root: v < s["exclusiveMaximum"]),
-    "multipleOf": when("number", lambda s, v, root: is_step(v, s["multipleOf"])),
-}  # fmt: skip
-
-NODE = {
-    "type": "object",
-    "properties": {
-        "value": {"type": "string"},
-        "left": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]},
-        "right": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]},
-        "children": {"type": "array", "items": {"$ref": "#/$defs/node"}},
-    },
-    "required": ["value", "left", "right", "children"],
-    "additionalProperties": False,
-}
-
-SCHEMAS = {
-    "anything": {},
-    "nullable": {"type": ["string", "null"]},
-    "const": {"const": {"a": [1]}},
-    "typed enum": {"type": "integer", "enum": ["x", None, 3]},
-    "strict": WEATHER.parameters,
-    "no type": {"properties": {"a": {"minimum": 3}}, "required": ["a", "b"]},
-    "recursive": {"$defs": {"node": NODE}, "$ref": "#/$defs/node"},
-    "recursive root": {"type": "object", "properties": {"next": {"$ref": "#"}}},
-    "definitions": {"definitions": {"a": {"type": "integer"}}, "type": "array",
-                    "items": {"$ref": "#/definitions/a"}, "minItems": 3, "uniqueItems": True},
-    "union": {"oneOf": [
-        {"type": "object", "properties": {"kind": {"const": "cat"}, "lives": {"type": "integer"}},
-         "required": ["kind", "lives"], "additionalProperties": False},
-        {"type": "object", "properties": {"kind": {"const": "dog"}}, "required": ["kind"],
-         "additionalProperties": False}]},
-    "union beside properties": {"type": "object", "properties": {"a": {"type": "string"}},
-                                "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
-    "first branch impossible": {"anyOf": [{"type": "integer", "minimum": 2, "maximum": 1},
-                                          {"type": "boolean"}]},
-    "merged": {"$defs": {"a": {"type": "object", "properties": {"x": {"type": "integer"}},
-                               "required": ["x"]}},
-               "allOf": [{"$ref": "#/$defs/a"},
-                         {"properties": {"y": {"type": "string"}}, "required": ["y"]}]},
-    "map": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 7}},
-    "map with a least size": {"type": "object", "minProperties": 3,
-                              "additionalProperties": {"type": "boolean"}},
-    "tuple": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}],
-              "items": False},
-    "empty array": {"type": "array", "items": {"type": "string"}, "maxItems": 0},
-    "unique booleans": {"type": "array", "items": {"type": "boolean"}, "minItems": 2,
-                        "uniqueItems": True},
-    "open bounds": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.001},
-    "open integer bounds": {"type": "integer", "exclusiveMinimum": 4, "exclusiveMaximum": 6},
-    "steps": {"type": "number", "multipleOf": 0.1, "minimum": 5.05},
-    "integer steps": {"type": "integer", "multipleOf": 7, "minimum": -20, "maximum": -10},
-    "negative": {"type": "integer", "maximum": -5},
-    "lengths": {"type": "string", "minLength": 30, "maxLength": 31},
-    "short": {"type": "string", "maxLength": 2},
-    **{f"format {name}": {"type": "string", "format": name} for name in FORMAT_CHECKS},
-    **{f"pattern {pattern}": {"type": "string", "pattern": pattern} for pattern in (
-        r"^[A-Z]{2}\d{4}$", r"^(foo|bar)-[a-f0-9]+$", r"^\+?[1-9]\d{1,14}$", r"^[^a-c\s]x*?$",
-        r"^(?:ab){3}(?P<n>\.\w)?$", r"^[\w.+-]+@[\w-]+\.[a-z]{2,}$", r"^#[0-9a-fA-F]{6}$", "",
-        r"^a\x41\u0042\/$", r"^[]a]b$", r"^v\d+(\.\d+){2}$", r"^[a-]{2}$")},
-    "pattern and length": {"type": "string", "pattern": "^[a-z]+$", "minLength": 12,
-                           "maxLength": 12},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS.keys())
-@pytest.mark.parametrize("salt", [0, 1, 5])
-def test_an_instance_fits_its_schema(schema, salt):
-    value = instance(schema, salt=salt, words="hello")
-    assert fits(schema, value), value
-    assert value == instance(schema, salt=salt, words="hello")
-    assert json.loads(json.dumps(value)) == value
-
-
-def test_gemini_spellings_are_read():
-    assert instance({"type": "OBJECT", "properties": {"n": {"type": "INTEGER"}}}) == {"n": 1}
-
-
-def test_words_of_the_user_fill_a_query():
-    schema = {"type": "object", "properties": {"query": {"type": "string"}}}
-    assert instance(schema, words="red shoes") == {"query": "red shoes"}
-
-
-@pytest.mark.parametrize("schema", [
-    False,
-    {"enum": []},
-    {"type": "integer", "minimum": 3, "maximum": 2},
-    {"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2},
-    {"type": "string", "minLength": 3, "maxLength": 2},
-    {"type": "array", "items": {"type": "boolean"}, "minItems": 3, "uniqueItems": True},
-    {"$ref": "#/$defs/absent"},
-    {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"},
-    {"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]},
-    {"type": "quark"},
-    {"type": "string", "pattern": "^a$", "minLength": 2},
-])  # fmt: skip
-def test_what_nothing_satisfies_is_said(schema):
-    with pytest.raises(Unsatisfiable):
-        instance(schema)
-
-
-HOSTILE = {
-    "many items": {"type": "array", "minItems": 10**9, "items": {"type": "string"}},
-    "long string": {"type": "string", "minLength": 10**9},
-    "nested repeats": {"type": "string", "pattern": "((((a{999}){999}){999}){999})"},
-    "catastrophic pattern": {"type": "string", "pattern": "^(a+)+(?=b)$", "minLength": 200},
-    "wide recursion": {"type": "object", "required": list("abcdefgh"),
-                       "properties": {k: {"$ref": "#"} for k in "abcdefgh"}},
-    "branching recursion": {"anyOf": [{"type": "array", "minItems": 4, "items": {"$ref": "#"}},
-                                      {"type": "array", "minItems": 5, "items": {"$ref": "#"}}]},
-    "many properties": {"type": "object", "minProperties": 10**9},
-    "doubling": {"$defs": {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2}
-                           for i in range(60)} | {"d60": {}}, "$ref": "#/$defs/d0"},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("schema", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_schema_costs_little(schema):
-    started = time.perf_counter()
-    with contextlib.suppress(Unsatisfiable):
-        instance(schema)
-    assert time.perf_counter() - started < 2
-
-
-def scalars():
-    return st.one_of(
-        st.just({"type": "boolean"}),
-        st.just({"type": "null"}),
-        st.builds(
-            lambda low, span, kind: {"type": kind, "minimum": low, "maximum": low + span},
-            st.integers(-50, 50), st.integers(0, 20), st.sampled_from(["integer", "number"]),
-        ),
-        st.builds(
-            lambda low, span: {"type": "string", "minLength": low, "maxLength": low + span},
-            st.integers(0, 20), st.integers(0, 20),
-        ),
-        st.builds(lambda step: {"type": "number", "multipleOf": step},
-                  st.sampled_from([0.01, 0.25, 3, 7.5])),
-        st.builds(lambda values: {"enum": values},
-                  st.lists(st.text(max_size=5) | st.integers(), min_size=1, max_size=4)),
-        st.builds(lambda name: {"type": "string", "format": name},
-                  st.sampled_from(sorted(FORMAT_CHECKS))),
-        st.just({"$ref": "#/$defs/shared"}),
-    )  # fmt: skip
-
-
-def compounds(inner):
-    keys = st.text("abcdef", min_size=1, max_size=3)
-    objects = st.builds(
-        lambda properties, optional, closed: {
-            "type": "object",
-            "properties": properties,
-            "required": [key for key in properties if key not in optional],
-            **({"additionalProperties": False} if closed else {}),
-        },
-        st.dictionaries(keys, inner, max_size=4), st.sets(keys, max_size=2), st.booleans(),
-    )  # fmt: skip
-    arrays = st.builds(
-        lambda items, low, span: {
-            "type": "array", "items": items, "minItems": low, "maxItems": low + span
-        },
-        inner, st.integers(0, 3), st.integers(0, 2),
-    )  # fmt: skip
-    unions = st.builds(lambda parts: {"anyOf": parts}, st.lists(inner, min_size=1, max_size=3))
-    return st.one_of(objects, arrays, unions)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.recursive(scalars(), compounds, max_leaves=12), st.integers(0, 9))
-def test_instances_fit_whatever_the_schema(schema, salt):
-    shared = {"type": "object", "properties": {"again": {"$ref": "#/$defs/shared"}}}
-    root = {"type": "object", "properties": {"it": schema}, "required": ["it"],
-            "$defs": {"shared": shared}}  # fmt: skip
-    assert fits(root, instance(root, salt=salt, words="some words"))
-
-
-# ------------------------------------------------------------------------------ pictures
-
-
-def read_png(data):
-    """(width, height, rows) of an 8-bit RGB PNG without row filters; checks every checksum."""
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    at, chunks = 8, []
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at : at + 8])
-        body = data[at + 8 : at + 8 + size]
-        assert struct.unpack(">I", data[at + 8 + size : at + 12 + size])[0] == zlib.crc32(
-            kind + body
-        )
-        chunks.append((kind, body))
-        at += 12 + size
-    assert (chunks[0][0], chunks[-1]) == (b"IHDR", (b"IEND", b""))
-    width, height, *rest = struct.unpack(">IIBBBBB", chunks[0][1])
-    assert rest == [8, 2, 0, 0, 0]
-    raw = zlib.decompress(b"".join(body for kind, body in chunks if kind == b"IDAT"))
-    assert len(raw) == height * (1 + 3 * width)
-    rows = [raw[y * (1 + 3 * width) :][: 1 + 3 * width] for y in range(height)]
-    assert {row[0] for row in rows} == {0}
-    return width, height, rows
-
-
-@pytest.mark.parametrize("size", [
-    "1x1", "1x64", "64x1", "7x5", "256x256", "512x512", "1024x1024", "1792x1024", "1024x1792",
-    "4096x16"])  # fmt: skip
-def test_a_picture_is_a_valid_png_of_its_size(size):
-    width, height, _ = read_png(draw("a cat", size, 0))
-    assert f"{width}x{height}" == size
-
-
-def test_pictures_follow_from_prompt_and_index():
-    assert draw("a cat", "64x64", 0) == draw("a cat", "64x64", 0)
-    pictures = {draw("a cat", "64x64", 0), draw("a cat", "64x64", 1), draw("a dog", "64x64", 0)}
-    assert len(pictures) == 3
-
-
-def test_a_picture_has_many_colours():
-    _, _, rows = read_png(draw("a cat", "128x128", 0))
-    assert len({row[i : i + 3] for row in rows for i in range(1, len(row), 3)}) > 100
-
-
-def test_auto_is_a_square():
-    assert read_png(draw("a cat", "auto", 0))[:2] == (1024, 1024)
-
-
-def test_a_picture_is_quick():
-    draw("warm up", "64x64", 0)
-    started = time.perf_counter()
-    draw("a cat", "1024x1024", 0)
-    assert time.perf_counter() - started < 1  # some 30 ms alone on a machine
-
-
-@pytest.mark.parametrize("size", ["", "big", "0x10", "10x0", "4097x1", "-1x5", "10x10x10", "1e3x9"])
-def test_a_size_that_is_none_is_refused(size):
-    with pytest.raises(InvalidRequest) as caught:
-        draw("a cat", size, 0)
-    assert caught.value.param == "size"
 
 
 # ---------------------------------------------------------------------------- embeddings
