@@ -180,9 +180,15 @@ CHAT = Section(
         Endpoint("POST", "/api/v1/chat/completions"),
         Prose(
             "Continues a conversation. The wire is OpenAI’s for every model, whoever runs it: "
-            "GPT-4o, Claude Sonnet and Opus, Gemini 2.5 Pro, DeepSeek. What a model lacks is "
-            "dropped or emulated and named in the answer’s `x-gateway-warnings` header; with "
-            "`x-gateway-strict: true` it is an error instead."
+            "GPT-4o, Claude Sonnet and Opus, Gemini 2.5 Pro, DeepSeek. A model that its provider "
+            "has retired is answered by its successor, named as `served_by` in the header "
+            "`x-gateway-warnings`. Parameters that we don’t know are passed on; with "
+            "`x-gateway-strict: true` they are an error instead."
+        ),
+        Prose(
+            "Test keys reach every model. In this release live keys reach OpenAI, DeepSeek and the "
+            "OpenAI-compatible servers that the operator has connected; a live call to another "
+            "model answers `provider_not_configured`."
         ),
         Params(
             (
