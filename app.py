@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 from flask import Flask, Response, current_app, request
 from flask.sessions import SecureCookieSessionInterface
 from flask_migrate import Migrate
@@ -25,7 +26,8 @@ from blueprints.api import (
     preflight,
 )
 from blueprints.platform import Platform
-from config import Config
+from config import Config, ConfigError
+from gateway.catalog import CatalogError
 
 
 class BrowserSessions(SecureCookieSessionInterface):
@@ -72,6 +74,14 @@ def create_app(config: Config | None = None) -> Flask:
         count = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     return app
+
+
+def create_app_for_commands() -> Flask:
+    """The app for the `flask` command: a wrong setting is a sentence, not a traceback."""
+    try:
+        return create_app()
+    except (ConfigError, CatalogError) as error:
+        raise click.ClickException(f"Switchyard can't start: {error}") from None
 
 
 def flask_settings(config: Config) -> dict[str, Any]:

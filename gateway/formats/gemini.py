@@ -481,7 +481,7 @@ def json_schema(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     plain: JSON = {
-        RENAMED.get(key, key): _keyword(key, inner)
+        RENAMED.get(str(key), str(key)): _keyword(key, inner)
         for key, inner in schema.items()
         if key not in GEMINI_ONLY
     }

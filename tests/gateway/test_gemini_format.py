@@ -76,9 +76,10 @@ def test_snake_case_is_read_like_camel_case():
             "thinking_config": {"thinking_budget": 1024, "include_thoughts": True},
         },
         "tools": [{"function_declarations": [{"name": "f"}]}],
-        "tool_config": {"function_calling_config": {"mode": "ANY", "allowed_function_names": "f"}},
+        "tool_config": {
+            "function_calling_config": {"mode": "ANY", "allowed_function_names": ["f"]}
+        },
     }
-    snake["tool_config"]["function_calling_config"]["allowed_function_names"] = ["f"]
     camel = {
         "systemInstruction": {"parts": [{"text": "Be brief."}]},
         "contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]}],
@@ -156,8 +157,7 @@ BYTES = bytes([0xFB, 0xFF, 0xFE, 0x01])
     base64.urlsafe_b64encode(BYTES).decode().rstrip("=")])  # fmt: skip
 def test_base64_becomes_standard(text):
     assert gemini.standard_base64(text) == base64.b64encode(BYTES).decode()
-    request = read(contents("user" and ("user", {"inlineData": {"mimeType": "image/png",
-                                                                "data": text}})))  # fmt: skip
+    request = read(contents(("user", {"inlineData": {"mimeType": "image/png", "data": text}})))
     media = request.messages[0].parts[0]
     assert media == Media("image", data="+//+AQ==", mime_type="image/png")
 

@@ -1,0 +1,45 @@
+"""OpenAI Chat Completions <-> gateway types. Facts: reference/openai-wire.md.
+
+`read_` is from the wire, `write_` is to the wire. Where both sides speak this format and the
+upstream keeps its rules, neither is used: `patch_request` edits the body once and `Tap` looks for
+usage in the bytes that go by.
+"""
+
+from gateway.formats.openai.passing import Tap, meter_response
+from gateway.formats.openai.reading import read_response, read_stream
+from gateway.formats.openai.requests import (
+    NAME,
+    check_request,
+    patch_request,
+    read_request,
+    unknown_fields,
+    write_request,
+)
+from gateway.formats.openai.wire import (
+    error_event,
+    read_error,
+    read_usage,
+    write_error,
+    write_usage,
+)
+from gateway.formats.openai.writing import StreamWriter, write_response
+
+__all__ = [
+    "NAME",
+    "StreamWriter",
+    "Tap",
+    "check_request",
+    "error_event",
+    "meter_response",
+    "patch_request",
+    "read_error",
+    "read_request",
+    "read_response",
+    "read_stream",
+    "read_usage",
+    "unknown_fields",
+    "write_error",
+    "write_request",
+    "write_response",
+    "write_usage",
+]
