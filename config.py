@@ -142,15 +142,18 @@ def _complete(config: Config) -> Config:
         host = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104
         changes["public_url"] = f"http://{host}:{config.port}"
     else:
-        changes["public_url"] = config.public_url.rstrip("/")
+        changes["public_url"] = _base_url("public_url", config.public_url)
     changes["database_url"] = _database_url(config.database_url, data_dir)
     for name in ("openai", "anthropic", "gemini", "deepseek", "stability", "local"):
         key = f"{name}_base_url"
         changes[key] = _base_url(key, getattr(config, key))
     config = _replace(config, changes)
     _check(config)
-    if not config.secret_key:
+    try:
         data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"DATA_DIR {data_dir} can't be used: {error.strerror}.") from None
+    if not config.secret_key:
         config = _replace(config, {"secret_key": _local_secret(data_dir / "secret_key")})
     return config
 
@@ -162,17 +165,25 @@ def _replace(config: Config, changes: dict[str, Any]) -> Config:
 def _database_url(url: str, data_dir: Path) -> str:
     if not url:
         return f"sqlite:///{data_dir / 'switchyard.db'}"
-    for prefix in ("postgres://", "postgresql://"):
-        if url.startswith(prefix):
-            return "postgresql+psycopg://" + url[len(prefix) :]
-    return url
+    scheme, separator, rest = url.partition("://")
+    if scheme == "sqlite" and separator:
+        return url
+    if scheme in ("postgres", "postgresql", "postgresql+psycopg") and rest:
+        return f"postgresql+psycopg://{rest}"
+    # The URL may hold a password, so it is not repeated.
+    raise ConfigError("DATABASE_URL must begin with sqlite:/// or postgresql://.")
 
 
 def _base_url(key: str, url: str) -> str:
     if not url:
         return ""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_good = is_good and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_good = False
+    if not is_good:
         raise ConfigError(f"{key.upper()} must be an http or https URL, but is {url!r}.")
     return url.rstrip("/")
 

@@ -23,6 +23,7 @@ from gateway.errors import (
 )
 from gateway.formats import gemini, openai
 from gateway.quota import Demand, Standing
+from gateway.validation import MAX_NESTING, check_nesting
 from models.usage import request_id
 
 PREFIX = "/api/"
@@ -158,6 +159,8 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         ) from None
     if type(body) is not dict:
         raise InvalidRequest("The JSON body of the request must be an object.", code="invalid_json")
+    if raw.count(b"{") + raw.count(b"[") > MAX_NESTING:
+        check_nesting(body)
     return body
 
 

@@ -79,7 +79,7 @@ class Platform:
         gevent.killall(self._greenlets)
         self._greenlets = []
         with self.app.app_context():
-            self._guarded(self._flush)
+            self._guarded(self._flush_last)
             self._guarded(self._store_last_used)
         self.journal.close()
 
@@ -119,6 +119,9 @@ class Platform:
 
     def _flush(self) -> None:
         self.recorder.flush()
+
+    def _flush_last(self) -> None:
+        self.recorder.flush(is_last=True)
 
     def _follow_epoch(self) -> None:
         self.keys.follow_epoch(current_epoch())

@@ -53,16 +53,22 @@ class Recorder:
         uses, self._uses = self._uses, {}
         return uses
 
-    def flush(self) -> int:
-        """Move what is settled into the database. Returns how many records were new."""
+    def flush(self, *, is_last: bool = False) -> int:
+        """Move what is settled into the database. Returns how many records were new.
+
+        Floods of the running minute are still counted; the last flush takes them as they are.
+        """
         stored = 0
         while batch := self._journal.take(BATCH):
             stored += store_records(batch)
             self._journal.stored(batch)
         refusals = self._refusals[:BATCH]
-        if refusals or self._floods:
-            stored += store_records(refusals + self._ended_floods())
+        floods = self._ended_floods(is_last)
+        if refusals or floods:
+            stored += store_records(refusals + [self._floods[key] for key in floods])
             del self._refusals[: len(refusals)]
+            for key in floods:
+                del self._floods[key]
         return stored
 
     def replay(self) -> int:
@@ -78,12 +84,14 @@ class Recorder:
             log.warning("replayed %d records of a process that was killed", stored)
         return stored
 
-    def _ended_floods(self) -> list[JSON]:
+    def _ended_floods(self, is_last: bool) -> list[tuple[str, int, str]]:
         """The counted refusals of minutes that are over."""
         now = int(time.time()) // 60
-        self._seen = {key: count for key, count in self._seen.items() if key[1] >= now}
-        ended = [key for key in self._floods if key[1] < now]
-        return [self._floods.pop(key) for key in ended]
+        if is_last:
+            return list(self._floods)
+        if self._seen and min(key[1] for key in self._seen) < now:
+            self._seen = {key: count for key, count in self._seen.items() if key[1] >= now}
+        return [key for key in self._floods if key[1] < now]
 
 
 def interrupted(admission: JSON) -> JSON:

@@ -47,6 +47,8 @@ ENDPOINTS = {
     "embedding": "/api/v1/embeddings",
 }
 """The endpoint for each kind of model, for the message to who asked at another."""
+WRITE_SECONDS = 60
+"""How long a single write to a client may wait for it to read."""
 CLIENT_CLOSED = 499
 """The status under which a call is recorded whose client went away before its answer."""
 
@@ -247,6 +249,8 @@ class ClientWatch:
         self._socket = environ.get("gunicorn.socket")
         if self._socket is None or self._socket.fileno() < 0:
             return
+        # A client that stops reading must not hold its call for ever (nothing else limits a write).
+        self._socket.settimeout(WRITE_SECONDS)
         self._greenlet = gevent.getcurrent()
         self._watcher = get_hub().loop.io(self._socket.fileno(), 1)
         self._watcher.start(self._on_readable)

@@ -86,7 +86,14 @@ class Dispatcher:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._heads: dict[int, tuple[Deployment, str, bytes]] = {}
+        self._heads: dict[tuple[int, str], tuple[Deployment, str, bytes]] = {}
+
+    def can_call(self, model: Model) -> bool:
+        """Can a live key call this model now?"""
+        return any(
+            d.provider is not None and d.provider.format in UPSTREAM_FORMATS
+            for d in model.deployments
+        )
 
     def send(self, call: Call, meter: Meter) -> Reply:
         """Answer the call. Raises `GatewayError` for everything before the first byte."""
@@ -177,13 +184,14 @@ class Dispatcher:
     def _post(
         self, deployment: Deployment, provider: Provider, body: bytes, path: str | None = None
     ) -> Exchange:
-        kept = self._heads.get(id(deployment))
+        path = path or provider.chat_path
+        kept = self._heads.get((id(deployment), path))
         if kept is None or kept[0] is not deployment:
-            url = provider.base_url + (path or provider.chat_path)
+            url = provider.base_url + path
             kept = (deployment, origin_of(url), request_head(url, provider.headers()))
             if len(self._heads) > 4096:
                 self._heads.clear()
-            self._heads[id(deployment)] = kept
+            self._heads[id(deployment), path] = kept
         try:
             return self._transport.post(kept[1], kept[2], body)
         except OSError as error:
@@ -259,13 +267,6 @@ def choose(model: Model) -> Deployment:
     )
 
 
-def is_callable(model: Model) -> bool:
-    """Can a live key call this model now?"""
-    return any(
-        d.provider is not None and d.provider.format in UPSTREAM_FORMATS for d in model.deployments
-    )
-
-
 def pass_through(chunks: Iterator[bytes], call: Call, meter: Meter) -> Iterator[bytes]:
     """The upstream's own bytes, whole events at a time, with a tap for usage.
 
@@ -286,6 +287,10 @@ def pass_through(chunks: Iterator[bytes], call: Call, meter: Meter) -> Iterator[
                 yield events
             if meter.is_done or tap.error:
                 break
+        if splitter.tail and not (meter.is_done or tap.error):
+            events = tap.pass_on(splitter.feed(b"\n\n"))  # a last event without its blank line
+            if events:
+                yield events
         tap.finish()
         if not meter.is_done:
             raise failed(tap.error or "the stream ended before the answer did")

@@ -17,6 +17,7 @@ from gateway.types import Clock
 
 KEPT_FOR = 24 * 3600
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
+EXPIRES = re.compile(r"[0-9]{1,12}")
 NAME = re.compile(r"[0-9a-f]{64}\.(?:png|jpg|webp|gif)")
 
 
@@ -46,7 +47,7 @@ class ImageStore:
 
     def open(self, name: str, user_id: str, expires: str, signature: str) -> Path | None:
         """The file behind a link, None if the link is not ours, too old, or its file is gone."""
-        if not NAME.fullmatch(name) or not (expires.isascii() and expires.isdigit()):
+        if not NAME.fullmatch(name) or not EXPIRES.fullmatch(expires):
             return None
         expected = self._sign(name, user_id, int(expires))
         if not hmac.compare_digest(expected.encode(), signature.encode()):

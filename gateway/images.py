@@ -58,7 +58,7 @@ def _size(value: Any) -> None:
 
 
 def _is_side(text: str) -> bool:
-    return text.isdecimal() and text.isascii() and 16 <= int(text) <= MAX_SIDE
+    return text.isdecimal() and text.isascii() and len(text) < 5 and 16 <= int(text) <= MAX_SIDE
 
 
 FIELDS: dict[str, Rule] = {
@@ -180,14 +180,17 @@ def read_response(body: bytes, meter: Meter) -> list[Picture]:
         pictures = [_read_picture(item) for item in answer["data"]]
         if not pictures:
             raise ValueError("no pictures")
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise failed(f"no valid image answer: {error}") from None
-    usage = answer.get("usage") or {}
-    meter.usage = Usage(
+        meter.usage = _read_usage(answer.get("usage") or {})
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        raise failed(f"no valid image answer: {type(error).__name__}: {error}"[:300]) from None
+    return pictures
+
+
+def _read_usage(usage: JSON) -> Usage:
+    return Usage(
         input_tokens=int(usage.get("input_tokens") or 0),
         output_tokens=int(usage.get("output_tokens") or 0),
     )
-    return pictures
 
 
 def _read_picture(item: JSON) -> Picture:

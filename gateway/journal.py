@@ -104,6 +104,8 @@ class Journal:
         line = b"%08x %b\n" % (zlib.crc32(payload), payload)
         written = os.write(segment.descriptor, line)
         if written != len(line):
+            # A torn piece would swallow the line after it: take it back before anything follows.
+            os.ftruncate(segment.descriptor, segment.size)
             raise OSError(f"the journal took {written} of {len(line)} bytes")
         segment.size += written
         segment.unstored.add(entry["id"])
@@ -113,9 +115,12 @@ class Journal:
             return self._segments[-1]
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"{os.getpid()}-{time.time_ns()}.journal"
+        draft = path.with_suffix(".new")
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600)
+        descriptor = os.open(draft, flags, 0o600)
+        # Locked before it has its name, so that no other process takes it for a dead one's.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        draft.rename(path)
         self._segments.append(Segment(path, descriptor))
         return self._segments[-1]
 

@@ -17,6 +17,8 @@ from gateway.errors import LimitExceeded
 from gateway.types import Clock
 
 WINDOW = 60
+MAX_STEP_BACK = 5
+"""Windows by which a clock may be set back before its old time counts as the mistake."""
 Kind = Literal["chat", "image"]
 
 
@@ -88,10 +90,11 @@ class MemoryQuota:
     def _turn(self) -> int:
         """Start an empty window when the minute has changed; returns when this one ends."""
         window = int(self._clock()) // WINDOW
-        if window != self._window:
+        # A clock set back a little must not open the same window again; one set back far was wrong.
+        if window > self._window or window < self._window - MAX_STEP_BACK:
             self._window = window
             self._counts = {}
-        return (window + 1) * WINDOW
+        return (self._window + 1) * WINDOW
 
     def _exceeded(self, demand: Demand, reset: int) -> LimitExceeded:
         wait = min(WINDOW, max(1, math.ceil(reset - self._clock())))

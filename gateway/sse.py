@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 MAX_FRAME = 16 * 1024 * 1024
 """Bytes of one unfinished frame that are kept before the stream counts as broken."""
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 
@@ -77,9 +78,11 @@ def read_data(chunks: Iterable[bytes]) -> Iterator[bytes]:
     An empty chunk is a moment of silence and comes out as empty data.
     """
     splitter = FrameSplitter()
+    chunks = without_mark(chunks)
     for chunk in chunks:
         if not chunk:
             yield b""
+            continue
         for frame in frames(splitter.feed(chunk)):
             data = data_of(frame)
             if data is not None:
@@ -87,6 +90,22 @@ def read_data(chunks: Iterable[bytes]) -> Iterator[bytes]:
     data = data_of(splitter.tail)
     if data is not None:
         yield data
+
+
+def without_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks without a leading byte order mark, however it was cut."""
+    rest = iter(chunks)
+    start = b""
+    for chunk in rest:
+        if not chunk:
+            yield b""
+            continue
+        start += chunk
+        if len(start) >= len(BYTE_ORDER_MARK) or not BYTE_ORDER_MARK.startswith(start):
+            break
+    if start:
+        yield start.removeprefix(BYTE_ORDER_MARK)
+    yield from rest
 
 
 def event(payload: bytes) -> bytes:

@@ -8,6 +8,7 @@ connecting (DNS, TLS) are geventhttpclient's; the request is one prebuilt head p
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import ssl
@@ -54,15 +55,36 @@ class _Parser(HTTPResponse):
     def __init__(self, method: str) -> None:
         super().__init__(method)
         self._pieces: list[tuple[bool, str]] = []
+        self._has_excess = False
+        self.code = 0
+
+    def _on_message_begin(self) -> None:
+        if self.message_complete and self.code >= 200:
+            # Bytes after the answer: nobody asked for them, and they must reach nobody.
+            self._has_excess = True
+            return
+        self._pieces.clear()
+        super()._on_message_begin()
 
     def _on_header_field(self, string: str) -> None:
-        self._pieces.append((True, string))
+        if not self._has_excess:
+            self._pieces.append((True, string))
 
     def _on_header_value(self, string: str) -> None:
-        self._pieces.append((False, string))
+        if not self._has_excess:
+            self._pieces.append((False, string))
 
     def _on_headers_complete(self) -> None:
-        self.headers_complete = True
+        if not self._has_excess:
+            self.headers_complete = True
+            self.code = self.get_code()
+
+    def _on_body(self, buf: bytearray) -> None:
+        if not self._has_excess:
+            self._body_buffer += buf
+
+    def should_close(self) -> bool:
+        return self._has_excess or bool(super().should_close())
 
     def header(self, name: str) -> str | None:
         """The first header of this name. A name or value may have come in several pieces."""
@@ -157,7 +179,7 @@ class Exchange:
     def read_head(self, wait: float) -> int:
         """Read until the answer's headers are there; sets and returns `status`."""
         parser = self._parser
-        while not parser.headers_complete or parser.get_code() < 200:
+        while not parser.headers_complete or parser.code < 200:
             data = self._receive(wait)
             if data:
                 self._has_bytes = True
@@ -166,7 +188,7 @@ class Exchange:
                 self._send_once_more()
             else:
                 raise HTTPParseError("connection closed before the answer")
-        self.status = int(parser.get_code())
+        self.status = parser.code
         return self.status
 
     def header(self, name: str) -> str | None:
@@ -300,6 +322,6 @@ def parse_retry_after(value: str | None) -> int | None:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
         except (TypeError, ValueError):
             return None
-    if seconds != seconds:  # NaN
+    if not math.isfinite(seconds):
         return None
     return int(min(MAX_RETRY_AFTER, max(1, -(-seconds // 1))))

@@ -254,3 +254,26 @@ def either(expected: str, by_type: Mapping[type, Rule]) -> Rule:
         rule(value)
 
     return check
+
+
+# ----------------------------------------------------------------------------- the whole
+
+MAX_NESTING = 100
+"""How deep a body may nest, as in Google's own parser."""
+
+
+def check_nesting(body: JSON) -> None:
+    """Raise `InvalidRequest` for a body that nests deeper than anything here can follow."""
+    level: list[Any] = [body]
+    for _ in range(MAX_NESTING):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if type(value) is dict else value)
+            if type(inner) in (dict, list)
+        ]
+        if not level:
+            return
+    raise InvalidRequest(
+        f"The JSON body nests deeper than {MAX_NESTING} levels.", code="invalid_request"
+    )

@@ -26,6 +26,7 @@ import socket
 import struct
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
@@ -621,6 +622,88 @@ def parse_body(headers: list[tuple[str, str]], raw: bytes) -> JSON:
     return body
 
 
+# ----------------------------------------------------------------------------- images (3.1-3.3)
+
+IMAGE_PARAMETERS: dict[str, Rule] = {  # 3.1, what gpt-image takes
+    "model": Rule("a string", null=False),
+    "prompt": Rule("a string", null=False),
+    "n": Rule("an integer", 1, 10),
+    "size": Rule("a string"),
+    "quality": Rule("a string", values=("low", "medium", "high", "auto")),
+    "background": Rule("a string", values=("transparent", "opaque", "auto")),
+    "moderation": Rule("a string", values=("low", "auto")),
+    "output_format": Rule("a string", values=("png", "jpeg", "webp")),
+    "output_compression": Rule("an integer", 0, 100),
+    "user": Rule("a string", null=False),
+    "safety_identifier": Rule("a string"),
+}
+
+
+def check_image_parameters(body: JSON, profile: Profile) -> None:
+    """3.1: gpt-image refuses `response_format`, `style` and the qualities of DALL-E."""
+    for name, value in body.items():
+        if name not in IMAGE_PARAMETERS:
+            raise bad(f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name)
+        check_value(name, IMAGE_PARAMETERS[name], value)
+    for name in ("model", "prompt"):
+        if name not in body:
+            raise missing(name)
+    if not 1 <= len(body["prompt"]) <= 32_000:
+        raise bad("Invalid 'prompt'.", code="string_above_max_length", param="prompt")
+
+
+def check_image_model(body: JSON, profile: Profile) -> None:
+    """The life cycle of 3.2: DALL-E is gone."""
+    if profile.name != "openai" or not body["model"].startswith("gpt-image-"):
+        raise Refusal(
+            404,
+            f"The model `{body['model']}` does not exist or you do not have access to it.",
+            code="model_not_found",
+        )
+
+
+def check_image_size(body: JSON, profile: Profile) -> None:
+    """3.2: sides in steps of 16, neither too small nor too narrow."""
+    size = body.get("size") or "auto"
+    if size == "auto":
+        return
+    sides = re.fullmatch(r"(\d{2,4})x(\d{2,4})", size)
+    low, high = sorted(map(int, sides.groups())) if sides else (0, 0)
+    if low < 512 or low % 16 or high % 16 or high > 3 * low or high > 3840:
+        raise bad(f"Invalid value: '{size}'.", code="invalid_value", param="size")
+
+
+IMAGE_CHECKS = (check_image_parameters, check_image_model, check_image_size)
+
+
+def png(width: int, height: int) -> bytes:
+    """A grey picture."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + b"\x80" * 3 * width for _ in range(height)), 1)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    )
+
+
+def images_for(play: Play) -> JSON:
+    """3.3: always base64, with usage."""
+    size = play.body.get("size") or "auto"
+    width, height = map(int, size.split("x")) if size != "auto" else (1024, 1024)
+    item: JSON = {"b64_json": base64.b64encode(png(width, height)).decode()}
+    if play.scenario == "no_image":
+        item = {"b64_json": "bm90IGFuIGltYWdl"}
+    count = play.body.get("n") or 1
+    usage = {"input_tokens": 9, "output_tokens": 100 * count, "total_tokens": 9 + 100 * count}
+    return {
+        "created": CREATED,
+        "data": [item] * count,
+        "size": f"{width}x{height}",
+        "quality": play.body.get("quality") or "auto",
+        "usage": "plenty" if play.scenario == "odd_usage" else usage,
+    }
+
+
 # ----------------------------------------------------------------------------- answers (2.1-2.3)
 
 
@@ -672,11 +755,16 @@ def last_user_text(body: JSON) -> str:
 
 
 def play_of(body: JSON) -> Play:
-    text = last_user_text(body)
+    scenario, argument, tag = scenario_of(last_user_text(body))
+    return Play(body, scenario, argument, tag, words_for(scenario, argument))
+
+
+def scenario_of(text: str) -> tuple[str, str, str]:
+    """The scenario, its argument and the tag that a prompt names."""
     named = re.search(r"scenario:([a-z0-9_]+)(?::([\w.:-]+))?", text)
     tag = re.search(r"tag:([\w-]+)", text)
     scenario, argument = (named[1], named[2] or "") if named else ("normal", "")
-    return Play(body, scenario, argument, tag[1] if tag else "", words_for(scenario, argument))
+    return scenario, argument, tag[1] if tag else ""
 
 
 def words_for(scenario: str, argument: str) -> list[str]:
@@ -984,6 +1072,9 @@ class Connection:
             models = [model_object(name, profile) for name in profile.listed]
             await self.send_json(200, {"object": "list", "data": models})
             return
+        if request.path == "/v1/images/generations" and request.method == "POST":
+            await self.send_images(parse_body(request.headers, request.body), profile)
+            return
         if request.path != "/v1/chat/completions":
             raise Refusal(404, f"Invalid URL ({request.method} {request.path})")
         if request.method != "POST":
@@ -1007,6 +1098,15 @@ class Connection:
             await STREAMS.get(play.scenario, stream_whole)(self, play)
         else:
             await WHOLE.get(play.scenario, whole)(self, play)
+
+    async def send_images(self, body: JSON, profile: Profile) -> None:
+        for check in IMAGE_CHECKS:
+            check(body, profile)
+        play = Play({**body, "messages": []}, *scenario_of(body["prompt"]))
+        self.entry |= {"scenario": play.scenario, "tag": play.tag}
+        if play.scenario in BEFORE_ANSWER and await BEFORE_ANSWER[play.scenario](self, play):
+            return
+        await self.send_json(200, images_for(play))
 
     # -- writing
 

@@ -92,8 +92,8 @@ def test_nobody_gets_further_than_the_public_pages(app):
         for endpoint, method, status, location in answers
         if endpoint not in PUBLIC and not is_refusal(endpoint, status, location)
     ]
-    # A console form without its token is refused before the log-in is looked at.
-    assert [answer for answer in open_to_nobody if answer[1:] != ("POST", 403)] == []
+    # A form without its token is refused before the log-in is looked at.
+    assert [answer for answer in open_to_nobody if answer[1:] != ("POST", 400)] == []
     assert [answer for answer in answers if answer[2] >= 500] == []
 
 

@@ -22,7 +22,7 @@ from gateway.catalog import Model
 def list_models():
     if is_google_call():
         return answer_list()
-    models = listed_models(current_app.extensions["platform"].catalog, g.key)
+    models = listed_models(current_app.extensions["platform"], g.key)
     return json_response({"object": "list", "data": [write_model(model) for model in models]})
 
 
@@ -30,8 +30,8 @@ def list_models():
 def retrieve_model(model_id: str):
     if is_google_call():
         return answer_one(model_id)
-    catalog = current_app.extensions["platform"].catalog
-    return json_response(write_model(listed_model(catalog, g.key, model_id)))
+    platform = current_app.extensions["platform"]
+    return json_response(write_model(listed_model(platform, g.key, model_id)))
 
 
 @bp.post("/models/<path:target>")

@@ -32,14 +32,14 @@ def get_model(model_id: str):
 
 
 def answer_list():
-    models = listed_models(current_app.extensions["platform"].catalog, g.key)
+    models = listed_models(current_app.extensions["platform"], g.key)
     return json_response({"models": [write_model(model) for model in models]})
 
 
 def answer_one(model_id: str):
-    catalog = current_app.extensions["platform"].catalog
+    platform = current_app.extensions["platform"]
     try:
-        model = listed_model(catalog, g.key, model_id)
+        model = listed_model(platform, g.key, model_id)
     except NotFound as error:
         version = api_version()
         raise gemini.model_not_found(error, model_id, version, "generateContent") from None

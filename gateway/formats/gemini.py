@@ -53,6 +53,7 @@ from gateway.validation import (
     array,
     boolean,
     check_fields,
+    check_nesting,
     decimal,
     integer,
     obj,
@@ -64,8 +65,6 @@ NAME = "gemini"
 
 # ----------------------------------------------------------------------------- reading robustly (5)
 
-MAX_NESTING = 100
-"""How deep a body may nest, as in Google's own parser."""
 USER_DATA = frozenset(
     {
         "args",
@@ -109,23 +108,6 @@ def _camel_key(key: str) -> str:
     key = ALIASES.get(key, key)
     head, *rest = key.split("_")
     return head + "".join(word[:1].upper() + word[1:] for word in rest) if head else key
-
-
-def check_nesting(body: JSON) -> None:
-    """Raise `InvalidRequest` for a body that nests deeper than anything here can follow."""
-    level: list[Any] = [body]
-    for _ in range(MAX_NESTING):
-        level = [
-            inner
-            for value in level
-            for inner in (value.values() if type(value) is dict else value)
-            if type(inner) in (dict, list)
-        ]
-        if not level:
-            return
-    raise InvalidRequest(
-        f"The JSON body nests deeper than {MAX_NESTING} levels.", code="invalid_request"
-    )
 
 
 def standard_base64(text: str) -> str:

@@ -120,8 +120,12 @@ def test_an_image_reaches_the_upstream_as_standard_base64(server, fake_upstream,
     assert sent["messages"][0]["content"][0]["image_url"]["url"] == "data:image/png;base64,+//+AQ=="
 
 
-TOOLS = {"tools": [{"functionDeclarations": [{"name": "get_weather", "parameters": {
-    "type": "OBJECT", "properties": {"user_id": {"type": "STRING"}}, "required": ["user_id"]}}]}]}  # fmt: skip
+WEATHER = {
+    "type": "OBJECT",
+    "properties": {"user_id": {"type": "STRING"}},
+    "required": ["user_id"],
+}
+TOOLS = {"tools": [{"functionDeclarations": [{"name": "get_weather", "parameters": WEATHER}]}]}
 
 
 def test_a_function_is_called_and_its_result_is_read(server):
@@ -359,8 +363,9 @@ def maybe(**fields):
     return st.fixed_dictionaries({}, optional={k: v | JUNK for k, v in fields.items()})
 
 
-SCHEMA = maybe(type=st.sampled_from(["OBJECT", "string", 3]), properties=JUNK, required=JUNK,
-               enum=JUNK, items=JUNK, anyOf=JUNK, nullable=st.booleans(), minItems=JUNK)  # fmt: skip
+TYPES = st.sampled_from(["OBJECT", "string", 3])
+SCHEMA = maybe(type=TYPES, properties=JUNK, required=JUNK,
+               enum=JUNK, items=JUNK, anyOf=JUNK, nullable=JUNK, minItems=JUNK)  # fmt: skip
 PART = maybe(
     text=st.text(max_size=8), thought=st.booleans(),
     inlineData=maybe(mimeType=st.just("image/png"), data=st.text("Aa-_=", max_size=8)),
@@ -399,5 +404,6 @@ def test_no_body_is_our_fault(server, body, is_stream):
 def test_a_deep_body_is_not_our_fault(server):
     for depth in (90, 101, 300, 900):
         value = "[" * depth + "]" * depth
-        body = f'{{"contents":[{{"parts":[{{"functionCall":{{"name":"f","args":{{"a":{value}}}}}}}]}}]}}'
+        part = f'{{"functionCall":{{"name":"f","args":{{"a":{value}}}}}}}'
+        body = f'{{"contents":[{{"parts":[{part}]}}]}}'
         assert call(server, data=body.encode()).status_code == (200 if depth < 91 else 400)

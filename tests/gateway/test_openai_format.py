@@ -533,9 +533,7 @@ def test_a_code_that_is_no_text_breaks_nothing():
 
 
 def test_413_is_the_callers():
-    assert isinstance(
-        openai.read_error(413, b"", provider="p", retry_after=None), RequestTooLarge
-    )
+    assert isinstance(openai.read_error(413, b"", provider="p", retry_after=None), RequestTooLarge)
 
 
 # ----------------------------------------------------------------------------- writing

@@ -46,8 +46,8 @@ class Tap:
         self._meter.frames += events.count(b"data: {")
         if b'"usage":{' in events or b'"usage": {' in events or b'"error":' in events:
             events = self._inspect(events)
-        if events.endswith(sse.DONE):
-            self._meter.is_done = True
+        if b"[DONE]" in events:
+            events = self._until_done(events)
         # Finish reason, usage and [DONE] are the last three events, at worst a read each.
         self._last = (self._last[1], self._last[2], events)
         return events
@@ -58,8 +58,25 @@ class Tap:
         if found and self._meter.finish_reason is None:
             self._meter.finish_reason = FINISH_REASONS.get(found[-1].decode())
 
+    def _until_done(self, events: bytes) -> bytes:
+        """Up to the end marker, if there is one: a text may speak of it, too."""
+        kept = []
+        for frame in sse.frames(events):
+            kept.append(frame)
+            if sse.data_of(frame) == b"[DONE]":
+                self._meter.is_done = True
+                break
+        return b"".join(kept) if self._meter.is_done else events
+
     def _inspect(self, events: bytes) -> bytes:
-        return b"".join(frame for frame in sse.frames(events) if self._keeps(frame))
+        """What may go on of events that hold a usage or an error: nothing from an error on."""
+        kept = []
+        for frame in sse.frames(events):
+            if self._keeps(frame):
+                kept.append(frame)
+            if self.error:
+                break
+        return b"".join(kept)
 
     def _keeps(self, frame: bytes) -> bool:
         data = sse.data_of(frame)

@@ -34,10 +34,21 @@ from gateway.types import (
 class _Choice:
     """What is known of one choice while its chunks arrive."""
 
-    calls: dict[Any, int] = field(default_factory=dict)
-    last_call: Any = None
+    call_count: int = 0
+    by_id: dict[str, int] = field(default_factory=dict)
+    by_number: dict[Any, int] = field(default_factory=dict)
+    last_call: int | None = None
     reason: FinishReason | None = None
     raw: str | None = None
+
+    def start(self, call: JSON) -> int:
+        """Note a new call; returns its place in order of appearance."""
+        place, self.call_count = self.call_count, self.call_count + 1
+        if id_ := _text(call.get("id")):
+            self.by_id[id_] = place
+        if isinstance(call.get("index"), int):
+            self.by_number[call["index"]] = place
+        return place
 
 
 @dataclass(slots=True)
@@ -72,49 +83,46 @@ class _Reading:
             yield TextDelta(text, index)
         if refusal := _text(delta.get("refusal")):
             yield RefusalDelta(refusal, index)
-        for place, call in enumerate(delta.get("tool_calls") or ()):
+        for call in delta.get("tool_calls") or ():
             if isinstance(call, dict):
-                yield from self._tool_call(choice, index, place, call)
+                yield from self._tool_call(choice, index, call)
         logprobs = (wire.get("logprobs") or {}).get("content")
         if logprobs:
             yield LogprobsDelta(logprobs, index)
         if raw := wire.get("finish_reason"):
             choice.raw, choice.reason = str(raw), FINISH_REASONS.get(raw, "other")
 
-    def _tool_call(self, choice: _Choice, index: int, place: int, call: JSON) -> Iterator[Event]:
-        """Servers leave out `index` or repeat id and name: an unknown identity starts a call."""
+    def _tool_call(self, choice: _Choice, index: int, call: JSON) -> Iterator[Event]:
+        """Servers leave out `index`, repeat id and name, or number every call 0."""
         function = call.get("function") or {}
-        identity = self._identity(choice, place, call, function)
-        choice.last_call = identity
-        if identity not in choice.calls:
-            choice.calls[identity] = len(choice.calls)
-            yield ToolCallStart(
-                choice.calls[identity],
-                _text(call.get("id")) or new_call_id(),
-                _text(function.get("name")) or "",
-                index,
-            )
+        place = self._known_call(choice, call, function)
+        if place is None:
+            place = choice.start(call)
+            id_ = _text(call.get("id")) or new_call_id()
+            yield ToolCallStart(place, id_, _text(function.get("name")) or "", index)
+        choice.last_call = place
         arguments = function.get("arguments")
         if isinstance(arguments, dict | list):
             arguments = orjson.dumps(arguments).decode()
         if arguments:
-            yield ToolCallDelta(choice.calls[identity], str(arguments), index)
+            yield ToolCallDelta(place, str(arguments), index)
 
-    def _identity(self, choice: _Choice, place: int, call: JSON, function: JSON) -> Any:
-        if isinstance(call.get("index"), int):
-            return call["index"]
-        if id_ := call.get("id"):
-            return ("id", id_)
-        if function.get("name") or choice.last_call is None:
-            return ("place", len(choice.calls), place)
-        return choice.last_call
+    def _known_call(self, choice: _Choice, call: JSON, function: JSON) -> int | None:
+        """Which call a fragment goes on with; None if it begins one."""
+        id_, number = call.get("id"), call.get("index")
+        if id_ and id_ in choice.by_id:
+            return choice.by_id[id_]
+        begins = bool(function.get("name"))
+        if number in choice.by_number and not (id_ and begins):
+            return choice.by_number[number]
+        return None if begins or id_ else choice.last_call
 
     def end(self) -> Iterator[Event]:
         """One Finish per choice, in order, then the usage."""
         for index in sorted(self.choices):
             choice = self.choices[index]
-            reason = choice.reason or ("tool_calls" if choice.calls else "stop")
-            if choice.calls and reason in ("stop", "other"):
+            reason = choice.reason or ("tool_calls" if choice.call_count else "stop")
+            if choice.call_count and reason in ("stop", "other"):
                 reason = "tool_calls"
             yield Finish(reason, index, choice.raw)
         if self.usage is not None:

@@ -184,9 +184,9 @@ def _read_content(content: Any) -> list[Part]:
 
 def _read_image(part: JSON) -> Part:
     url, detail = part["image_url"]["url"], part["image_url"].get("detail")
-    if not url.startswith("data:"):
-        return Media("image", url=url, detail=detail)
     head, _, data = url[5:].partition(",")
+    if not url.startswith("data:") or not head.endswith(";base64"):
+        return Media("image", url=url, detail=detail)
     return Media("image", data=data, mime_type=head.partition(";")[0], detail=detail)
 
 
@@ -292,6 +292,8 @@ def _write_message(message: Message, developer_role: bool) -> Iterator[JSON]:
     wire: JSON = {"role": role, "content": _write_content(rest)}
     if message.name:
         wire["name"] = message.name
+    if reasoning := "".join(part.text for part in rest if isinstance(part, Reasoning)):
+        wire["reasoning_content"] = reasoning
     calls = [part for part in rest if isinstance(part, ToolCall)]
     if calls:
         wire["content"] = wire["content"] or None
@@ -320,6 +322,9 @@ def _write_part(part: Part) -> JSON:
 
 
 def _write_media(media: Media) -> JSON:
+    if media.kind == "file" and media.data:
+        file = {"file_data": f"data:{media.mime_type};base64,{media.data}"}
+        return {"type": "file", "file": {**file, "filename": media.name or "document"}}
     if media.kind == "audio":
         sound = (media.mime_type or "audio/wav").removeprefix("audio/")
         return {"type": "input_audio", "input_audio": {"data": media.data, "format": sound}}

@@ -349,7 +349,8 @@ def _tool_answers(body: JSON) -> None:
             continue
         if waiting:
             raise _unanswered(waiting)
-        waiting = [call["id"] for call in message.get("tool_calls") or ()]
+        if message["role"] == "assistant":
+            waiting = [call["id"] for call in message.get("tool_calls") or ()]
     if waiting:
         raise _unanswered(waiting)
 

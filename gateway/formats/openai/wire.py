@@ -119,10 +119,10 @@ def read_error(status: int, body: bytes, *, provider: str, retry_after: int | No
     if status == 413:
         return RequestTooLarge(message or "The request is too large for this model.")
     if status in (400, 422):
-        code = detail.get("code") or ""
+        code = detail.get("code")
         return InvalidRequest(
             message or "The provider refused the request.",
-            code=code if code in DOCUMENTED_CODES else "invalid_request",
+            code=code if isinstance(code, str) and code in DOCUMENTED_CODES else "invalid_request",
             param=detail["param"] if isinstance(detail.get("param"), str) else None,
         )
     return UpstreamFailed(
