@@ -18,6 +18,7 @@ import models
 from blueprints import console
 from blueprints.api import (
     PREFIX,
+    WITHOUT_API,
     ApiRequest,
     clean_path,
     error_response,
@@ -58,8 +59,8 @@ class Switchyard(Flask):
 def create_app(config: Config | None = None) -> Flask:
     """Build the app. Starts nothing: a server process calls `extensions["platform"].start()`."""
     config = config or Config.load()
-    config.data_path.mkdir(parents=True, exist_ok=True)
     app = Switchyard(__name__)
+    app.url_map.strict_slashes = False
     app.config.update(flask_settings(config))
     models.init_db(app)
     Migrate(app, models.db, directory="migrations", render_as_batch=True)
@@ -103,7 +104,7 @@ def flask_settings(config: Config) -> dict[str, Any]:
 
 def answer_error(error: Exception) -> Response:
     """What no blueprint answered: JSON below /api/, a page elsewhere."""
-    if request.path.startswith(PREFIX) or request.path == PREFIX.rstrip("/"):
+    if f"{request.path}/".startswith((PREFIX, *WITHOUT_API)):
         return preflight() or error_response(gateway_error(error))
     if isinstance(error, HTTPException):
         return console.http_error(error)

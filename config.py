@@ -150,7 +150,7 @@ def _complete(config: Config) -> Config:
     config = _replace(config, changes)
     _check(config)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"DATA_DIR {data_dir} can't be used: {error.strerror}.") from None
     if not config.secret_key:

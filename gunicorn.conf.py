@@ -50,4 +50,4 @@ def worker_exit(server, worker):
 
 
 def on_starting(server):
-    server.log.warning("Switchyard serves on http://%s", bind)
+    sys.stderr.write(f"Switchyard serves on http://{bind}\n")

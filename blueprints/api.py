@@ -153,8 +153,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(
-            "We could not parse the JSON body of your request. "
-            f"(HINT: {str(error).partition(':')[0]})",
+            f"We could not parse the JSON body of your request. (HINT: {error})",
             code="invalid_json",
         ) from None
     if type(body) is not dict:
@@ -249,12 +248,19 @@ INSTEAD = {
     "messages": "/api/v1/chat/completions",
     "images": "/api/v1/images/generations",
     "engines": "/api/v1/models",
+    "chat": "/api/v1/chat/completions",
 }
 """What to use instead of endpoints that are not served, by the first segment of their path."""
 
 
+WITHOUT_API = ("/v1/", "/v1beta/")
+"""Paths of clients whose base URL lacks `/api`."""
+
+
 def unknown_url() -> NotFound:
     message = f"Unknown URL: {request.method} {request.path[:200]}."
+    if request.path.startswith(WITHOUT_API):
+        return NotFound(f"{message} The base URL of this API ends in /api/v1 (Google: /api).")
     segments = request.path.removeprefix(PREFIX).split("/")
     instead = INSTEAD.get(segments[1]) if len(segments) > 1 else None
     if instead:

@@ -7,6 +7,9 @@ from gateway.catalog import Model
 from gateway.errors import model_not_found
 from models.keys import KeySnapshot
 
+SERVED_KINDS = ("chat", "image")
+"""Kinds of models that an endpoint of this release serves."""
+
 
 def listed_models(platform: Platform, key: KeySnapshot) -> list[Model]:
     return [model for model in platform.catalog.models.values() if is_listed(platform, model, key)]
@@ -21,7 +24,9 @@ def listed_model(platform: Platform, key: KeySnapshot, model_id: str) -> Model:
 
 
 def is_listed(platform: Platform, model: Model, key: KeySnapshot) -> bool:
-    """Test keys see everything; live keys what they may call and what a provider serves."""
+    """Test keys see all that is served; live keys what they may call and a provider serves."""
+    if model.kind not in SERVED_KINDS:
+        return False
     if key.mode == "test":
         return True
     is_allowed = key.models is None or model.id in key.models

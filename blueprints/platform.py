@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_EVERY = 0.25
 EPOCH_EVERY = 0.5
-LAST_USED_EVERY = 15.0
+LAST_USED_EVERY = 2.0
 DISCOVER_EVERY = 60.0
 
 

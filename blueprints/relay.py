@@ -42,9 +42,9 @@ from models.keys import KeySnapshot
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 STREAM_HEADERS = [("Content-Type", STREAM_TYPE), ("X-Accel-Buffering", "no")]
 ENDPOINTS = {
-    "chat": "/api/v1/chat/completions",
-    "image": "/api/v1/images/generations",
-    "embedding": "/api/v1/embeddings",
+    "chat": ": use /api/v1/chat/completions",
+    "image": ": use /api/v1/images/generations",
+    "embedding": ", and embeddings are not served in this release",
 }
 """The endpoint for each kind of model, for the message to who asked at another."""
 WRITE_SECONDS = 60
@@ -114,7 +114,7 @@ def find_model(platform: Platform, name: str, kind: Kind) -> Model:
         raise model_not_found(name[:200])
     if model.kind != kind:
         raise NotFound(
-            f"`{model.id}` is not a model for this endpoint: use {ENDPOINTS[model.kind]}.",
+            f"`{model.id}` is not a model for this endpoint{ENDPOINTS[model.kind]}.",
             code="model_not_found",
             param="model",
         )

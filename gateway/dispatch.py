@@ -22,7 +22,7 @@ from gateway.errors import GatewayError, Unavailable
 from gateway.formats import openai
 from gateway.images import Picture
 from gateway.metering import Meter
-from gateway.providers import Provider, unconfigured
+from gateway.providers import ROWS, Provider, unconfigured
 from gateway.transport import (
     Exchange,
     Transport,
@@ -43,6 +43,7 @@ KEEP_ALIVE_EVERY = 10.0
 DRAIN_WAIT = 0.25
 """Seconds that the end of an answered stream is waited for: then its connection is reused."""
 IMAGES_PATH = "/images/generations"
+NO_STREAMS = ("text/html", "application/json")
 MAX_ANSWER = 64 * 1024 * 1024
 MAX_ERROR = 64 * 1024
 
@@ -102,9 +103,7 @@ class Dispatcher:
         deployment = choose(call.model)
         provider = deployment.provider
         assert provider is not None
-        reply = Reply(provider.name, meter)
-        if call.model.served_by:
-            reply.warnings.append(f"served_by={call.model.served_by}")
+        reply = Reply(provider.name, meter, warnings=warnings_of(call.model))
         upstream = UPSTREAM_FORMATS[provider.format]
         if upstream is call.format and provider.exact:
             self._pass_through(call, deployment, provider, meter, reply)
@@ -113,7 +112,7 @@ class Dispatcher:
         return reply
 
     def _simulate(self, call: Call, meter: Meter) -> Reply:
-        reply = Reply("simulator", meter)
+        reply = Reply("simulator", meter, warnings=warnings_of(call.model))
         request = call.format.read_request(call.body)
         events = simulator.answer(request)
         self._write(call, request, events, meter, reply)
@@ -167,17 +166,15 @@ class Dispatcher:
     def generate_images(self, model: Model, body: JSON, is_test: bool, meter: Meter) -> Pictures:
         """Make the pictures that a checked body asks for. Raises `GatewayError`."""
         if is_test:
-            return Pictures("simulator", images.simulate(body, pause=let_others_run))
+            made = images.simulate(body, pause=let_others_run)
+            return Pictures("simulator", made, warnings_of(model))
         deployment = choose(model)
         provider = deployment.provider
         assert provider is not None
         wire = images.write_request(body, deployment.upstream_model)
         exchange = self._post(deployment, provider, orjson.dumps(wire), IMAGES_PATH)
         answer = self._whole(exchange, provider, openai)
-        made = Pictures(provider.name, images.read_response(answer, meter))
-        if model.served_by:
-            made.warnings.append(f"served_by={model.served_by}")
-        return made
+        return Pictures(provider.name, images.read_response(answer, meter), warnings_of(model))
 
     # ------------------------------------------------------------------------- the wire
 
@@ -223,6 +220,7 @@ class Dispatcher:
                         status = exchange.read_head(wait)
                         if status != 200:
                             raise _error_of(exchange, provider, upstream, timeouts.connect)
+                        _check_is_stream(exchange, provider)
                     data = exchange.read_some(wait)
                 except TimeoutError:
                     quiet += wait
@@ -244,6 +242,11 @@ class Dispatcher:
                 exchange.close()
 
 
+def warnings_of(model: Model) -> list[str]:
+    """What the caller should know of who answers."""
+    return [f"served_by={model.served_by}"] if model.served_by else []
+
+
 def let_others_run() -> None:
     gevent.sleep(0)  # type: ignore[no-untyped-call]
 
@@ -253,7 +256,11 @@ def choose(model: Model) -> Deployment:
     for deployment in model.deployments:
         if deployment.provider is not None and deployment.provider.format in UPSTREAM_FORMATS:
             return deployment
-    missing = [unconfigured(d.provider_name) for d in model.deployments if d.provider is None]
+    missing = [
+        unconfigured(d.provider_name)
+        for d in model.deployments
+        if d.provider is None and ROWS[d.provider_name].format in UPSTREAM_FORMATS
+    ]
     hint = (
         f"The operator has to set {missing[0]}."
         if missing
@@ -287,7 +294,7 @@ def pass_through(chunks: Iterator[bytes], call: Call, meter: Meter) -> Iterator[
                 yield events
             if meter.is_done or tap.error:
                 break
-        if splitter.tail and not (meter.is_done or tap.error):
+        if splitter.tail.startswith(b"data:") and not (meter.is_done or tap.error):
             events = tap.pass_on(splitter.feed(b"\n\n"))  # a last event without its blank line
             if events:
                 yield events
@@ -349,6 +356,13 @@ def _error_of(exchange: Exchange, provider: Provider, upstream: Any, wait: float
     if provider.credential and provider.credential in error.message:
         error.message = error.message.replace(provider.credential, "***")
     return error
+
+
+def _check_is_stream(exchange: Exchange, provider: Provider) -> None:
+    """A page or a plain JSON object is no stream, whatever its status says."""
+    media_type = (exchange.header("content-type") or "").partition(";")[0].strip().lower()
+    if media_type in NO_STREAMS:
+        raise failed(f"{provider.name} answered a stream with {media_type}")
 
 
 def _read_whole(upstream: Any, body: bytes, provider: Provider) -> Iterator[Event]:

@@ -163,15 +163,28 @@ def _read_message(message: JSON) -> Message:
             )
         )
         return Message("tool", parts)
-    if reasoning := message.get("reasoning_content") or message.get("reasoning"):
-        parts.append(Reasoning(str(reasoning)))
-    parts += _read_content(message.get("content"))
+    content = _read_content(message.get("content"))
+    if role != "assistant":
+        return Message(role, content, message.get("name"))
+    return Message(
+        role, [*_read_thoughts(message), *content, *_read_calls(message)], message.get("name")
+    )
+
+
+def _read_thoughts(message: JSON) -> Iterator[Part]:
+    """What the assistant thought, in the two spellings that compatible servers use."""
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if isinstance(reasoning, str):
+        yield Reasoning(reasoning)
+
+
+def _read_calls(message: JSON) -> Iterator[Part]:
     if message.get("refusal"):
-        parts.append(Refusal(message["refusal"]))
-    parts += [_read_tool_call(call) for call in message.get("tool_calls") or ()]
+        yield Refusal(message["refusal"])
+    for call in message.get("tool_calls") or ():
+        yield _read_tool_call(call)
     if call := message.get("function_call"):
-        parts.append(ToolCall(call["name"], call["name"], call["arguments"]))
-    return Message(role, parts, message.get("name"))
+        yield ToolCall(call["name"], call["name"], call["arguments"])
 
 
 def _read_content(content: Any) -> list[Part]:
