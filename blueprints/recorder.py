@@ -10,9 +10,10 @@ import logging
 import time
 from datetime import UTC, datetime
 
+from gateway.catalog import Price
 from gateway.journal import Journal, remains_of_the_dead
-from gateway.metering import estimate_tokens
-from gateway.types import JSON
+from gateway.metering import cost_nano_usd, estimate_tokens
+from gateway.types import JSON, Usage
 from models.keys import LastUse
 from models.usage import store_records
 
@@ -96,6 +97,8 @@ class Recorder:
 
 def interrupted(admission: JSON) -> JSON:
     """The record of a call whose process died: an estimate, flagged as one."""
+    usage = Usage(input_tokens=estimate_tokens(admission.get("request_bytes", 0)))
+    price = admission.get("price")
     return {
         **{name: value for name, value in admission.items() if name != "request_bytes"},
         "status": 500,
@@ -103,5 +106,6 @@ def interrupted(admission: JSON) -> JSON:
         "admitted": True,
         "outcome": "interrupted",
         "estimated": True,
-        "input_tokens": estimate_tokens(admission.get("request_bytes", 0)),
+        "input_tokens": usage.input_tokens,
+        "cost_nano": cost_nano_usd(usage, Price(**price) if price else None),
     }

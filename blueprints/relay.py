@@ -6,6 +6,7 @@ however it ends: answered, failed, or left by its client. Nothing here touches S
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -38,6 +39,8 @@ from gateway.providers import Provider
 from gateway.quota import Demand, Kind
 from gateway.types import JSON, Usage
 from models.keys import KeySnapshot
+
+log = logging.getLogger(__name__)
 
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 STREAM_HEADERS = [("Content-Type", STREAM_TYPE), ("X-Accel-Buffering", "no")]
@@ -144,10 +147,11 @@ def take_place(platform: Platform, ledger: Entry, model: Model, kind: Kind) -> N
     try:
         platform.journal.admit(ledger.admission())
     except OSError:
-        current_app.logger.exception("the journal can't be written")
+        log.exception("the journal can't be written", extra={"id": ledger.id})
         raise Unavailable(
             "The service can't take requests right now.", code="overloaded", retry_after=5
         ) from None
+    ledger.is_admitted = True
     platform.recorder.used(key.secret_id, ledger.ip, ledger.user_agent)
 
 
@@ -327,13 +331,21 @@ class Entry:
 
     def admission(self) -> JSON:
         """The journal's first line: all that a record of an interrupted call needs."""
-        self.is_admitted = True
+        return {
+            **self._who_and_what(),
+            "price": price_row(self.price),
+            "request_bytes": len(self.raw),
+        }
+
+    def _who_and_what(self) -> JSON:
+        """What is known from the start."""
+        key = self.key
         return {
             "id": self.id,
             "at": self.at,
-            "user_id": self.key.user_id,
-            "key_id": self.key.key_id,
-            "secret_id": self.key.secret_id,
+            "user_id": key.user_id,
+            "key_id": key.key_id,
+            "secret_id": key.secret_id,
             "mode": self.mode,
             "kind": self.kind,
             "endpoint": self.endpoint,
@@ -341,8 +353,6 @@ class Entry:
             "stream": self.is_stream,
             "ip": self.ip,
             "user_agent": self.user_agent,
-            "price": price_row(self.price),
-            "request_bytes": len(self.raw),
         }
 
     def refuse(self, error: GatewayError) -> None:
@@ -366,7 +376,11 @@ class Entry:
         if outcome == "failed" and code is None:
             code = "provider_unavailable"
         record = self._record(status, outcome, code)
-        self.platform.journal.settle(record)
+        try:
+            self.platform.journal.settle(record)
+        except OSError:
+            # The record is queued all the same; only a crash before it is stored would lose it.
+            log.exception("the journal can't be written", extra={"id": self.id})
         self._tell(record)
         return int(record["cost_nano"])
 
@@ -375,18 +389,9 @@ class Entry:
         usage, is_estimate = self._usage(status, outcome)
         cost = cost_nano_usd(usage, self.price, meter.images)
         return {
-            "id": self.id,
-            "at": self.at,
-            "user_id": self.key.user_id,
-            "key_id": self.key.key_id,
-            "secret_id": self.key.secret_id,
-            "mode": self.mode,
-            "kind": self.kind,
-            "endpoint": self.endpoint,
-            "model": self.model,
+            **self._who_and_what(),
             "upstream_model": clean(meter.upstream_model, 200),
             "provider": reply.provider if reply else None,
-            "stream": self.is_stream,
             "status": status,
             "code": code,
             "admitted": self.is_admitted,
@@ -404,8 +409,6 @@ class Entry:
             "attempts": reply.attempts if reply else int(self.is_admitted),
             "duration_ms": int((now - self.started) * 1000),
             "ttft_ms": int((meter.first_at - self.started) * 1000) if meter.first_at else None,
-            "ip": self.ip,
-            "user_agent": self.user_agent,
             "warnings": "; ".join(reply.warnings)[:1024] if reply and reply.warnings else None,
         }
 
