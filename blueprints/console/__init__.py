@@ -10,8 +10,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 from http import HTTPStatus
+from urllib.parse import urlencode
 
-from flask import Blueprint, Flask, Response, current_app, make_response, render_template, request
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    make_response,
+    render_template,
+    request,
+    session,
+)
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from jinja2 import StrictUndefined
@@ -58,7 +68,8 @@ ERROR_TEXTS = {
     ),
     503: ("Temporarily unavailable", "The server can't answer right now. Try again in a moment."),
 }
-EXPIRED = "This page expired. Reload it and try again."
+EXPIRED = "This page expired. Open the form again and send it once more."
+KEPT = ("next", "invite")
 
 bp = Blueprint("console", __name__)
 
@@ -109,9 +120,15 @@ def secure(response: Response) -> Response:
 
 
 def render_error_page(
-    status: int, message: str | None = None, *, headers: dict[str, str] | None = None
+    status: int,
+    message: str | None = None,
+    *,
+    form: str | None = None,
+    headers: dict[str, str] | None = None,
 ) -> Response:
-    """An error as a page in the layout. Needs neither database nor session."""
+    """An error as a page in the layout. Needs no database: that somebody is logged in is believed
+    of the cookie. `form` is where the form is that didn't work out.
+    """
     title, text = ERROR_TEXTS.get(status) or (_phrase(status), "This request did not work out.")
     page = render_template(
         "pages/error.html",
@@ -119,6 +136,8 @@ def render_error_page(
         title=title,
         message=message or text,
         request_id=request.request_id,
+        logged_in=sessions.TOKEN in session,
+        form=form,
     )
     response = make_response(page, status)
     response.headers.update(headers or {})
@@ -145,7 +164,20 @@ def http_error(error: HTTPException):
 
 @bp.errorhandler(CSRFError)
 def csrf_error(error: CSRFError):
-    return render_error_page(400, EXPIRED)
+    return render_error_page(400, EXPIRED, form=page_of_form())
+
+
+def page_of_form() -> str:
+    """Where the form of this request stands: at its own path, else the page is one level up."""
+    rule = request.url_rule
+    has_page = rule and any(
+        "GET" in (other.methods or ())
+        for other in current_app.url_map.iter_rules()
+        if other.rule == rule.rule
+    )
+    path = request.path if has_page else request.path.rpartition("/")[0] or "/"
+    kept = {name: request.values[name] for name in KEPT if request.values.get(name)}
+    return f"{path}?{urlencode(kept)}" if kept else path
 
 
 def _nest() -> None:

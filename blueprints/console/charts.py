@@ -162,7 +162,8 @@ def summarise(
     if not total:
         return f"No {noun} in this range."
     peak = max(range(len(totals)), key=totals.__getitem__)
+    counted = noun.removesuffix("s") if total == 1 else noun
     return (
-        f"{write(total)} {noun} from {labels[0]} to {labels[-1]}, most on {labels[peak]} "
+        f"{write(total)} {counted} from {labels[0]} to {labels[-1]}, most on {labels[peak]} "
         f"with {write(totals[peak])}."
     )

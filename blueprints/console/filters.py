@@ -61,13 +61,15 @@ def moment(at: datetime, time_zone: str = "UTC") -> str:
     return f"{local.day} {local:%b %Y, %H:%M %Z}"
 
 
-def ago(at: datetime | None, otherwise: str = "Never") -> Markup:
+def ago(at: datetime | None, otherwise: str = "Never", *, in_sentence: bool = False) -> Markup:
     """A `<time>` that says how long ago, with the exact time as its title."""
     if at is None:
         return Markup("{}").format(otherwise)
     utc = at.astimezone(UTC)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M:%S} UTC", age(utc)
+        f"{utc:%Y-%m-%dT%H:%M:%SZ}",
+        f"{utc:%Y-%m-%d %H:%M:%S} UTC",
+        age(utc) if in_sentence else age(utc).capitalize(),
     )
 
 
@@ -77,4 +79,4 @@ def age(at: datetime) -> str:
         count = seconds // size
         if count:
             return f"{count} {unit}{'' if count == 1 else 's'} ago"
-    return "Just now"
+    return "just now"

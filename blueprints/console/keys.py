@@ -12,9 +12,11 @@ from sqlalchemy.exc import IntegrityError
 from blueprints.console import sessions, snippets
 from blueprints.console.account import bp, platform
 from models import db, keys, new_id, usage, utcnow
+from models.accounts import User
 from models.keys import ApiKey
 
 MAX_NAME = 50
+NO_LIMIT = 1_000_000
 MODES = ("live", "test")
 GRACES = {"86400": timedelta(days=1), "0": timedelta()}
 DAY = timedelta(days=1)
@@ -22,7 +24,9 @@ DAY = timedelta(days=1)
 
 @bp.get("/keys")
 def key_list():
-    return render_template("pages/keys.html", keys=keys.keys_of(current_user.id))
+    return render_template(
+        "pages/keys.html", keys=keys.keys_of(current_user.id), limits=limits_text(current_user)
+    )
 
 
 @bp.get("/keys/<key_id>")
@@ -30,7 +34,11 @@ def key_page(key_id: str):
     platform().recorder.flush()
     key = owned_key(key_id)
     return render_template(
-        "pages/key.html", key=key, requests=recent_requests(key), samples=snippets.first_request()
+        "pages/key.html",
+        key=key,
+        limits=limits_text(current_user, key),
+        requests=recent_requests(key),
+        samples=snippets.first_request(),
     )
 
 
@@ -40,7 +48,7 @@ def key_page(key_id: str):
 @bp.get("/keys/new")
 @sessions.require_fresh
 def new_key():
-    return render_form({"name": "", "mode": "live"})
+    return render_form({"name": "", "mode": "live" if has_provider() else "test"})
 
 
 @bp.post("/keys/new")
@@ -72,8 +80,18 @@ def create_key():
 def render_form(values: dict[str, str], error: str | None = None) -> str:
     token = form_signer().dumps([current_user.id, new_id("key")])
     return render_template(
-        "pages/key_new.html", values=values, error=error, form_token=token, max_name=MAX_NAME
+        "pages/key_new.html",
+        values=values,
+        error=error,
+        form_token=token,
+        max_name=MAX_NAME,
+        has_provider=has_provider(),
     )
+
+
+def has_provider() -> bool:
+    """Whether a live key could reach anything."""
+    return bool(platform().catalog.providers)
 
 
 def read_form_token() -> str:
@@ -184,6 +202,21 @@ def usable_key(key_id: str, *, lock: bool = False) -> ApiKey:
 
 def recent_requests(key: ApiKey) -> int:
     return usage.requests_of_key(key.id, key.user_id, utcnow() - DAY)
+
+
+def limits_text(user: User, key: ApiKey | None = None) -> str:
+    """What each key of the account may do, or this one."""
+    chat, images = (limit_of(user, key, name) for name in ("chat_rpm", "image_rpm"))
+    if min(chat, images) >= NO_LIMIT:
+        return f"{user.plan.name} plan: no limit of requests a minute"
+    return f"{user.plan.name} plan: {chat:,} chat and {images:,} image requests a minute per key"
+
+
+def limit_of(user: User, key: ApiKey | None, name: str) -> int:
+    """The account's own value replaces the plan's; a key may only lower it."""
+    own, lower = getattr(user, name), getattr(key, name, None)
+    limit = getattr(user.plan, name) if own is None else own
+    return limit if lower is None else min(limit, lower)
 
 
 def origin() -> dict[str, str | None]:

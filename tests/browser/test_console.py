@@ -151,6 +151,30 @@ def test_pages_fit_and_keep_the_policy(open_page, server, width, scheme):
         assert small == [], f"targets below 24 px on {path}"
 
 
+def test_codes_in_tables_stay_whole(open_page):
+    page = open_page(1280)
+    page.goto("/docs")
+    broken = page.evaluate("""[...document.querySelectorAll("td code")]
+      .filter((e) => /^\\w+$/.test(e.textContent) && e.getClientRects().length > 1)
+      .map((e) => e.textContent)""")
+    assert broken == []
+    over = """[...document.querySelectorAll(".prose .scroll")]
+      .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.ariaLabel)"""
+    assert page.evaluate(over) == []
+
+
+def test_usage_by_model_can_be_read_on_a_phone(open_page, server):
+    page = open_page(390)
+    email = server.user("pro")
+    server.record(server.chat(server.test_key("pro")).headers["x-request-id"])
+    log_in(page, email)
+    page.goto("/console/usage")
+    cells = page.locator(".by-model td")
+    assert cells.count() and all(cell.is_visible() for cell in cells.all())
+    table = "document.querySelector('.scroll:has(.by-model)')"
+    assert page.evaluate(f"{table}.scrollWidth <= {table}.clientWidth")
+
+
 def test_the_created_page_fits_a_small_phone(open_page, server):
     page = open_page(320)
     log_in(page, server.user("standard"))

@@ -286,6 +286,21 @@ def test_a_form_without_its_token_is_refused(ada, path):
     assert "This page expired" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/console/keys/new", "/console/keys/new"),
+        ("/console/keys/key_x/end-previous", "/console/keys/key_x"),
+        ("/logout", "/"),
+        ("/signup", "/signup?invite=a%22b"),
+    ],
+)
+def test_an_expired_page_leads_back_to_its_form(ada, path, form):
+    data = {"invite": 'a"b'} if "?" in form else {}
+    text = ada.client.post(path, data=data).text
+    assert f'<a class="button primary" href="{form}">Open the form again</a>' in text
+
+
 @pytest.mark.parametrize("path", ["/login", "/theme", "/logout"])
 def test_a_form_from_another_site_is_refused(browser, path):
     answer = browser.client.post(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 
 import pytest
 
+from blueprints.console import filters
 from models import db, keys, utcnow
 from models.audit import AuditEvent
 from models.keys import ApiKey, KeySecret
@@ -54,6 +56,29 @@ def test_a_test_key(ada):
     secret, _ = ada.create_key(mode="test")
     assert secret.startswith("sy_test_")
     assert ">Test<" in ada.get("/console/keys").text
+
+
+def test_the_form_preselects_what_works(app, ada, monkeypatch):
+    platform = app.extensions["platform"]
+    for providers, mode in (({}, "test"), ({"openai": object()}, "live")):
+        catalog = dataclasses.replace(platform.catalog, providers=providers)
+        monkeypatch.setattr(platform, "catalog", catalog)
+        page = ada.get("/console/keys/new").text
+        assert form_fields(page)["mode"] == mode
+        assert ("No provider is connected yet" in page) == (mode == "test")
+
+
+def test_pages_give_the_limits(app, ada):
+    _, key_id = ada.create_key()
+    shipped = "Free plan: 10 chat and 5 image requests a minute per key"
+    assert shipped in ada.get("/console/keys").text
+    assert shipped in ada.get(f"/console/keys/{key_id}").text
+    with app.app_context():
+        key = db.session.get(ApiKey, key_id)
+        key.chat_rpm, key.user.chat_rpm = 20, 30
+        db.session.commit()
+    assert "30 chat and 5 image" in ada.get("/console/keys").text
+    assert "20 chat and 5 image" in ada.get(f"/console/keys/{key_id}").text
 
 
 @pytest.mark.parametrize(
@@ -167,3 +192,8 @@ def test_the_key_page_tells_of_use_and_overlap(app, ada):
         db.session.commit()
     text = ada.get(f"/console/keys/{key_id}").text
     assert "3 minutes ago" in text and "203.0.113.7" in text and "End it now" in text
+
+
+def test_times_in_a_sentence_are_lower_case():
+    assert ">Just now<" in filters.ago(utcnow())
+    assert ">just now<" in filters.ago(utcnow(), in_sentence=True)

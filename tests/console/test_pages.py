@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from blueprints.console.docs import content
+from gateway import simulator
 from models.plans import SHIPPED_PLANS
 
 PUBLIC = ["/", "/signup", "/login", "/docs", "/docs/api"]
@@ -71,6 +72,13 @@ def test_unknown_page(browser):
     page = browser.get("/nothing-here")
     assert page.status_code == 404 and "Page not found" in page.text
     assert page.headers["x-request-id"] in page.text
+
+
+def test_error_pages_offer_what_one_can_do(ada):
+    assert "Go to the console" in ada.get("/nothing-here").text
+    ada.log_out()
+    text = ada.get("/nothing-here").text
+    assert "onsole" not in text and 'href="/login"' in text and 'href="/"' in text
 
 
 def test_wrong_method(browser):
@@ -210,6 +218,25 @@ def test_every_code_that_the_gateway_raises_is_documented():
     )
     raised = set(re.findall(r'\b(?:default_)?code(?:: ClassVar\[str\])?\s*=\s*"([a-z_]+)"', source))
     assert raised - promised_errors() == set()
+
+
+def test_every_sample_runs_on_its_own():
+    for section in content.SECTIONS:
+        for block in section.code:
+            for language in {"python", "node"} & set(getattr(block, "by_language", ())):
+                sample = block.by_language[language]
+                assert "import " in sample and "client = " in sample, (section.id, language)
+                assert "%BASE%/api" in sample and "YOUR_API_KEY" in sample
+                if language == "python":
+                    compile(sample, section.id, "exec")
+
+
+def test_docs_give_every_magic_word_and_header(browser):
+    text = browser.get("/docs.md").text
+    assert all(f"| `{word}` |" in text for word in simulator.MAGIC)
+    assert "needs `tools`" in text
+    for name in ("provider", "attempts", "mode", "warnings", "cost-usd"):
+        assert f"| `x-gateway-{name}` |" in text
 
 
 def test_docs_give_the_shipped_limits(browser):

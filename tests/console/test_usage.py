@@ -180,6 +180,8 @@ def test_bars_stand_on_each_other():
     assert chart.series[1].path == "M50 66.7h400v-66.7H50zM550 200h400v-66.7H550z"
     assert chart.y_labels == ["150", "100", "50", "0"]
     assert chart.summary == "200 requests from a to b, most on a with 150."
+    one = charts.stacked_bars(["a", "b"], {"m": [1, 0]}, str, "requests")
+    assert one.summary == "1 request from a to b, most on a with 1."
 
 
 def test_a_model_keeps_its_colour():

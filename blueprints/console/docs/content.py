@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway import simulator
 from models.plans import SHIPPED_PLANS
 
 
@@ -87,8 +88,11 @@ QUICK_START = Section(
         Prose(
             "The base URL is `%BASE%/api/v1`. Point an OpenAI SDK at it, give it a key from "
             "[API keys](/console/keys), and nothing else in your code has to change.\n\n"
+            "Install the SDK with `pip install openai` or `npm install openai`; for Google’s it "
+            "is `pip install google-genai` or `npm install @google/genai`. Save the Node.js "
+            "samples as `.mjs` files. Each sample on this page runs on its own.\n\n"
             "Create a **test** key first if no provider is connected yet: the same URLs, limits "
-            "and errors, answered by a built-in simulator at no cost."
+            "and errors, answered by a built-in simulator at no cost. See [Test mode](#test-mode)."
         ),
     ),
     (
@@ -344,6 +348,10 @@ curl -N %BASE%/api/v1/chat/completions \\
     "stream": true
   }'""",
                 "python": """\
+from openai import OpenAI
+
+client = OpenAI(base_url="%BASE%/api/v1", api_key="YOUR_API_KEY")
+
 stream = client.chat.completions.create(
     model="gpt-4o",
     messages=[{"role": "user", "content": "Count to three."}],
@@ -353,6 +361,10 @@ for chunk in stream:
     if chunk.choices:
         print(chunk.choices[0].delta.content or "", end="")""",
                 "node": """\
+import OpenAI from "openai";
+
+const client = new OpenAI({ baseURL: "%BASE%/api/v1", apiKey: "YOUR_API_KEY" });
+
 const stream = await client.chat.completions.create({
   model: "gpt-4o",
   messages: [{ role: "user", content: "Count to three." }],
@@ -387,12 +399,17 @@ IMAGES = Section(
             "Draws images from a description, with DALL·E 3, DALL·E 2 or Stable Diffusion. The "
             "answer holds links, or the PNG data itself in base64."
         ),
+        Prose(
+            "Test keys reach every model. In this release live keys reach OpenAI’s image models; a "
+            "live call to another one answers `provider_not_configured`. The ids of Stable "
+            "Diffusion are, for example, `sd3.5-large` and `stable-image-core`."
+        ),
         Params(
             (
                 Param(
                     "model",
                     "string",
-                    "An image model, for example `dall-e-3` or `dall-e-2`.",
+                    "An image model, for example `dall-e-3`, `dall-e-2` or `sd3.5-large`.",
                     required=True,
                 ),
                 Param(
@@ -437,6 +454,10 @@ curl %BASE%/api/v1/images/generations \\
     "size": "1024x1024"
   }'""",
                 "python": """\
+from openai import OpenAI
+
+client = OpenAI(base_url="%BASE%/api/v1", api_key="YOUR_API_KEY")
+
 image = client.images.generate(
     model="dall-e-3",
     prompt="A signal box at dusk, ink and watercolour",
@@ -444,6 +465,10 @@ image = client.images.generate(
 )
 print(image.data[0].url)""",
                 "node": """\
+import OpenAI from "openai";
+
+const client = new OpenAI({ baseURL: "%BASE%/api/v1", apiKey: "YOUR_API_KEY" });
+
 const image = await client.images.generate({
   model: "dall-e-3",
   prompt: "A signal box at dusk, ink and watercolour",
@@ -492,9 +517,17 @@ MODELS = Section(
 curl %BASE%/api/v1/models \\
   -H "Authorization: Bearer YOUR_API_KEY\"""",
                 "python": """\
+from openai import OpenAI
+
+client = OpenAI(base_url="%BASE%/api/v1", api_key="YOUR_API_KEY")
+
 for model in client.models.list():
     print(model.id, model.owned_by)""",
                 "node": """\
+import OpenAI from "openai";
+
+const client = new OpenAI({ baseURL: "%BASE%/api/v1", apiKey: "YOUR_API_KEY" });
+
 for await (const model of client.models.list()) {
   console.log(model.id, model.owned_by);
 }""",
@@ -622,7 +655,10 @@ RATE_LIMITS = Section(
         Prose(
             "Each key may make so many requests a minute, counted in windows that start with "
             "the UTC minute. Past that the answer is `429` until the window resets. Rotating a "
-            "key neither resets nor doubles its limit, and a refused request isn’t counted."
+            "key neither resets nor doubles its limit.\n\n"
+            "A call that generates something counts once it is admitted, whatever comes of it. "
+            "Requests refused before that with a 4xx don’t count, nor do those that only list or "
+            "get something."
         ),
         Table(
             ("Plan", "Chat / min", "Images / min", "For whom"),
@@ -630,7 +666,7 @@ RATE_LIMITS = Section(
         ),
         Prose(
             "### Headers\n\nEvery answer to a valid key tells where it stands, errors and "
-            "streams included."
+            "streams included. The others are under [Response headers](#response-headers)."
         ),
         Table(
             ("Header", "Meaning"),
@@ -642,7 +678,6 @@ RATE_LIMITS = Section(
                     "When the window resets, in UTC seconds since the epoch.",
                 ),
                 ("`Retry-After`", "With 429 and 503: how many seconds to wait."),
-                ("`x-request-id`", "This request’s id. Name it when you ask for help."),
             ),
         ),
     ),
@@ -656,6 +691,71 @@ X-RateLimit-Limit-Requests: 10
 X-RateLimit-Remaining-Requests: 0
 X-RateLimit-Reset-Requests: 1795348860
 Retry-After: 21""",
+        ),
+    ),
+)
+
+# ----------------------------------------------------------------------------- response headers
+
+RESPONSE_HEADERS = Section(
+    "response-headers",
+    "Response headers",
+    (
+        Prose("Beside those of [Rate limits](#rate-limits), answers tell where they come from."),
+        Table(
+            ("Header", "Meaning"),
+            (
+                ("`x-request-id`", "This request’s id. Name it when you ask for help."),
+                ("`x-gateway-provider`", "The provider that answered."),
+                ("`x-gateway-attempts`", "How many attempts the answer took."),
+                ("`x-gateway-mode`", "The key’s mode, `live` or `test`."),
+                (
+                    "`x-gateway-warnings`",
+                    "What was done otherwise than asked, such as `served_by=…`. Only if there is "
+                    "something to say.",
+                ),
+                ("`x-gateway-cost-usd`", "What the call cost, in US dollars. Not on streams."),
+                ("`Retry-After`", "With 429 and 503: how many seconds to wait."),
+                ("`x-should-retry`", "With some errors: `false` if a retry can’t help."),
+            ),
+        ),
+    ),
+)
+
+# ----------------------------------------------------------------------------- test mode
+
+MAGIC_NOTES = {"test:tool": "; needs `tools` in the request"}
+
+TEST_MODE = Section(
+    "test-mode",
+    "Test mode",
+    (
+        Prose(
+            "Calls with a `sy_test_` key are answered by a simulator: the same URLs, limits and "
+            "errors, at no cost, and the same answer to the same request.\n\n"
+            "A word of this table in the last user message rehearses what is hard to bring about "
+            "otherwise."
+        ),
+        Table(
+            ("Write", "To get"),
+            tuple(
+                (f"`{word}`", f"{effect[0].upper()}{effect[1:]}{MAGIC_NOTES.get(word, '')}.")
+                for word, effect in simulator.MAGIC.items()
+            ),
+        ),
+    ),
+    (
+        Code(
+            "Rehearse a rate limit",
+            "curl",
+            """\
+curl -i %BASE%/api/v1/chat/completions \\
+  -H "Authorization: Bearer YOUR_API_KEY" \\
+  -H "Content-Type: application/json" \\
+  -d '{
+    "model": "gpt-4o",
+    "messages": [{"role": "user", "content": "test:429"}]
+  }'""",
         ),
     ),
 )
@@ -722,7 +822,11 @@ ERROR_CODES = (
     ("model_not_allowed", "403", "Your plan or this key leaves the model out."),
     ("ip_not_allowed", "403", "The key is bound to other addresses than yours."),
     ("model_not_found", "404", "Check the id against [Models](#models)."),
-    ("unknown_url", "404", "Nothing is served here. The message names the address to use."),
+    (
+        "unknown_url",
+        "404",
+        "Nothing is served here. The message names the address to use where there is one.",
+    ),
     ("method_not_allowed", "405", "Use the method that the reference gives."),
     (
         "idempotency_conflict",
@@ -789,5 +893,7 @@ SECTIONS = (
     MODELS,
     GEMINI,
     RATE_LIMITS,
+    RESPONSE_HEADERS,
+    TEST_MODE,
     ERRORS,
 )
