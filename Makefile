@@ -28,7 +28,7 @@ check: $(VENV)/.dev ## Lint and types alone
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-prove: $(VENV)/.dev $(VENV)-openai1/.ready tests/node/.ready ## The suite at full size: real minutes, many rows
+prove: $(VENV)/.dev $(VENV)-openai1/.ready tests/node/.ready ## The suite at full size
 	PROVE=1 $(BIN)/pytest
 
 bench: $(VENV)/.runtime ## Measure against the upstream itself and a bare proxy

@@ -41,6 +41,10 @@ STOP_SECONDS = 20
 # ----------------------------------------------------------------------------- small things
 
 
+FULL_SIZE = bool(os.environ.get("PROVE"))
+"""`make prove`: the same tests with ten times the generated bodies and twenty rounds of kill -9."""
+
+
 def poll(check: Callable[[], Any], seconds: float = 5, what: str = "") -> Any:
     """Call `check` until it returns something true; fail with `what` when time runs out."""
     deadline = time.monotonic() + seconds

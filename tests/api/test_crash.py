@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from tests.api.wire import check_error, check_stream, read_to_end
-from tests.conftest import ROOT, poll
+from tests.conftest import FULL_SIZE, ROOT, poll
 from tests.databases import fresh_postgres
 
 REQUESTS = 200
@@ -85,7 +85,10 @@ def in_background(count, work):
             thread.join(30)
 
 
-def test_after_kill_9_every_admitted_request_is_recorded_once_and_limits_go_on(server_factory):
+@pytest.mark.parametrize("round_", range(20 if FULL_SIZE else 1))
+def test_after_kill_9_every_admitted_request_is_recorded_once_and_limits_go_on(
+    server_factory, round_
+):
     server = server_factory()
     key, busy = server.new_key("test", "enterprise"), server.new_key("test", "enterprise")
     free = server.new_key("test", "free")

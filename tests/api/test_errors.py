@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.api.wire import CODES, TYPES, check_error, check_limit_headers
-from tests.conftest import Server
+from tests.conftest import FULL_SIZE, Server
 
 CHAT = "/api/v1/chat/completions"
 IMAGES = "/api/v1/images/generations"
@@ -711,7 +711,7 @@ def check_any(response: requests.Response) -> None:
 
 @pytest.mark.parametrize(("path", "examples"), [(CHAT, 1400), (IMAGES, 400)])
 def test_fuzzed_bodies_never_break_it(server, session, path, examples):
-    @settings(FUZZ, max_examples=examples)
+    @settings(FUZZ, max_examples=examples * (10 if FULL_SIZE else 1))
     @given(BODY)
     def fuzz(body):
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
