@@ -233,7 +233,7 @@ class Dispatcher:
                     return
                 wait, quiet, limit = KEEP_ALIVE_EVERY, 0.0, timeouts.between
                 yield data
-        except (OSError, HTTPParseError, sse.FrameTooLarge) as error:
+        except (OSError, HTTPParseError) as error:
             raise failed(f"{provider.name}: {type(error).__name__}: {error}") from None
         finally:
             if meter.is_done:
@@ -275,10 +275,14 @@ def choose(model: Model) -> Deployment:
 
 
 def pass_through(chunks: Iterator[bytes], call: Call, meter: Meter) -> Iterator[bytes]:
+    """The upstream's own bytes; a failure ends them in an error event."""
+    return guarded(_tapped(chunks, call, meter), call, meter)
+
+
+def _tapped(chunks: Iterator[bytes], call: Call, meter: Meter) -> Iterator[bytes]:
     """The upstream's own bytes, whole events at a time, with a tap for usage.
 
-    The stream of an exact upstream ends with `[DONE]`; one that ends otherwise broke off, and the
-    caller is told so by an error event.
+    An exact upstream ends its stream with `[DONE]`. Raises `UpstreamFailed` if it does not.
     """
     splitter, tap = sse.FrameSplitter(), call.format.Tap(meter, call.wants_usage)
     try:
@@ -301,18 +305,18 @@ def pass_through(chunks: Iterator[bytes], call: Call, meter: Meter) -> Iterator[
         tap.finish()
         if not meter.is_done:
             raise failed(tap.error or "the stream ended before the answer did")
-    except GatewayError as error:
-        yield _broken(error, call, meter)
     finally:
         chunks.close()  # type: ignore[attr-defined]  # a generator
 
 
 def guarded(chunks: Iterator[bytes], call: Call, meter: Meter) -> Iterator[bytes]:
-    """A written stream whose failure ends in an error event instead of an exception."""
+    """A stream whose failure ends in an error event instead of an exception."""
     try:
         yield from chunks
     except GatewayError as error:
         yield _broken(error, call, meter)
+    except sse.FrameTooLarge:
+        yield _broken(failed("an event of the stream has no end"), call, meter)
     finally:
         chunks.close()  # type: ignore[attr-defined]  # a generator
 

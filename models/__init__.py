@@ -96,7 +96,7 @@ def _tune_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def set_pragmas(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
-        # NORMAL keeps every commit over a process kill; the journal is what covers power loss.
+        # NORMAL keeps every commit over a process kill; only a power loss may take the last ones.
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
