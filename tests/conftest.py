@@ -31,9 +31,11 @@ TESTS = ROOT / "tests"
 BIN = Path(sys.executable).parent
 sys.path.insert(0, str(ROOT))
 
-from tests.fake_upstream import DEEPSEEK_KEY, LOCAL_KEY, OPENAI_KEY  # noqa: E402
+from tests.fakes.anthropic import ANTHROPIC_KEY  # noqa: E402
+from tests.fakes.gemini import GEMINI_KEY  # noqa: E402
+from tests.fakes.openai import DEEPSEEK_KEY, LOCAL_KEY, OPENAI_KEY  # noqa: E402
 
-CANARIES = (OPENAI_KEY, DEEPSEEK_KEY, LOCAL_KEY)
+CANARIES = (OPENAI_KEY, DEEPSEEK_KEY, LOCAL_KEY, ANTHROPIC_KEY, GEMINI_KEY)
 START_SECONDS = 30
 STOP_SECONDS = 20
 
@@ -71,12 +73,16 @@ def _can_connect(port: int) -> bool:
 SERVICES: dict[str, tuple[Callable[[], Any], str]] = {
     "node": (lambda: shutil.which("node") and shutil.which("npm"), "node and npm"),
     "node_modules": (
-        lambda: (TESTS / "node" / "node_modules" / "openai").is_dir(),
+        lambda: (TESTS / "node" / "node_modules" / "@google" / "genai").is_dir(),
         "`npm ci` in tests/node",
     ),
     "openai1": (
         lambda: (ROOT / ".venv-openai1" / "bin" / "python").exists(),
         "tests/requirements-openai1.txt installed in .venv-openai1",
+    ),
+    "genai1": (
+        lambda: (ROOT / ".venv-genai1" / "bin" / "python").exists(),
+        "tests/requirements-genai1.txt installed in .venv-genai1",
     ),
     "chromium": (
         lambda: shutil.which("chromium") and importlib.util.find_spec("playwright"),
@@ -149,15 +155,19 @@ def start(command: list[str], log: Path, env: dict[str, str]) -> Process:
 
 @dataclass
 class FakeUpstream:
-    """The strict upstream in its own process; `url` ends in /v1."""
+    """The strict upstreams in a process of their own; `url` is OpenAI's and ends in /v1."""
 
     port: int
     process: Process
     http: requests.Session = field(default_factory=requests.Session)
 
     @property
+    def root_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.root_url}/v1"
 
     def _control(self, name: str, tag: str | None) -> list[dict[str, Any]]:
         answer = self.http.get(
@@ -184,7 +194,7 @@ class FakeUpstream:
 def fake_upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeUpstream]:
     log = tmp_path_factory.mktemp("fake_upstream") / "out"
     process = start(
-        [sys.executable, str(TESTS / "fake_upstream.py"), "--port", "0"],
+        [sys.executable, "-m", "tests.fakes", "--port", "0"],
         log,
         {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error"},
     )
@@ -358,6 +368,10 @@ def _environment(port: int, data_dir: Path, fake: FakeUpstream, extra: dict[str,
         "DEEPSEEK_BASE_URL": fake.url,
         "LOCAL_API_KEY": LOCAL_KEY,
         "LOCAL_BASE_URL": fake.url,
+        "ANTHROPIC_API_KEY": ANTHROPIC_KEY,
+        "ANTHROPIC_BASE_URL": fake.root_url,
+        "GEMINI_API_KEY": GEMINI_KEY,
+        "GEMINI_BASE_URL": fake.root_url,
     }
     return env | {name: str(value) for name, value in extra.items()}
 

@@ -1,0 +1,5 @@
+import sys
+
+from tests.fakes.server import main
+
+sys.exit(main())
