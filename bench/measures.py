@@ -1,4 +1,4 @@
-"""The five measures: which load, on which targets, how long."""
+"""The six measures: which load, on which targets, how long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from math import ceil
 
 from bench.load import GRACE, Job
 from bench.processes import BenchError, Children, Cores, Watch, stop
-from bench.targets import BARE, DIRECT, OURS, Stand, Target
+from bench.targets import BARE, CLAUDE, DIRECT, GEMINI, LOCAL, OURS, Stand, Target
 
 LUA = os.path.join(os.path.dirname(__file__), "wrk.lua")
 PROXIES = (BARE, OURS)
@@ -31,10 +31,11 @@ class Measure:
     job: Job
     rounds: int
     direct_rounds: int
+    targets: tuple[str, ...] = PROXIES
 
     def order(self, number: int) -> list[str]:
-        """The targets of round `number`: bare and ours alternate, and take turns in going first."""
-        proxies = PROXIES if number % 2 == 0 else PROXIES[::-1]
+        """The targets of round `number`: they alternate, and take turns in going first."""
+        proxies = self.targets if number % 2 == 0 else self.targets[::-1]
         return [*([DIRECT] if number < self.direct_rounds else []), *proxies]
 
     def seconds(self, number: int) -> float:
@@ -77,6 +78,13 @@ def _plan(*, rounds: int, direct_rounds: int, seconds: float, chunks: int) -> li
     return [
         Measure("requests", closed, rounds, rounds),
         Measure("streams", _job("streams", connections=500, seconds=30, chunks=chunks), rounds, 1),
+        Measure(
+            "translated",
+            _job("streams", connections=500, seconds=30, chunks=chunks),
+            rounds,
+            0,
+            (OURS, CLAUDE, GEMINI, LOCAL),
+        ),
         Measure("paced", paced, min(rounds, 2), direct_rounds),
         Measure("age", age, rounds, direct_rounds),
         Measure("latency", open_loop, rounds, rounds),
@@ -94,7 +102,9 @@ class Runner:
     def run(self, measure: Measure, name: str) -> dict:
         """The results of one load on one target, with what it cost the worker."""
         target = self.stand.targets[name]
-        job = replace(measure.job, port=target.port, path=target.path, key=target.key)
+        job = replace(
+            measure.job, port=target.port, path=target.path, key=target.key, model=target.model
+        )
         watch = Watch(target.worker, self.cores)
         if job.shape == "closed" and shutil.which("wrk"):
             result = self._run_wrk(job, watch)

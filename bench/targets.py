@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from bench.processes import (
@@ -29,7 +29,11 @@ START_SECONDS = 20.0
 COMMAND_SECONDS = 60.0
 AUDIT_SECONDS = 25.0
 EMAIL = "bench@example.com"
+LOCAL_LINE = 'bench-local = { capabilities = "tools" }'
 DIRECT, BARE, OURS = "direct", "bare", "switchyard"
+CLAUDE, GEMINI, LOCAL = "claude", "gemini", "local"
+TRANSLATED = {CLAUDE: "claude-sonnet-4-6", GEMINI: "gemini-2.5-flash", LOCAL: "bench-local"}
+"""Models of ours whose answers are read and written anew, for an OpenAI client."""
 # What gunicorn.conf.py says and a bare proxy can share.
 BARE_SETTINGS = [
     "--config=/dev/null",
@@ -52,6 +56,7 @@ class Target:
     path: str
     key: str = "sk-bench"
     worker: int | None = None
+    model: str = "gpt-4o"
 
 
 class Upstream:
@@ -99,7 +104,8 @@ def start_all(children: Children, cores: Cores, directory: Path) -> Stand:
     port = free_port()
     env = _environment(directory, port, upstream.url(OURS))
     ours = _start_switchyard(children, cores, env, directory)
-    return Stand(upstream, {one.name: one for one in (direct, bare, ours)}, env)
+    others = [replace(ours, name=name, model=model) for name, model in TRANSLATED.items()]
+    return Stand(upstream, {one.name: one for one in (direct, bare, ours, *others)}, env)
 
 
 def _start_bare(children: Children, cores: Cores, upstream: Upstream, directory: Path) -> Target:
@@ -135,7 +141,20 @@ def _environment(directory: Path, port: int, upstream: str) -> dict[str, str]:
         "SECRET_KEY": secrets.token_urlsafe(48),
         "OPENAI_API_KEY": "sk-bench",
         "OPENAI_BASE_URL": f"{upstream}/v1",
+        "ANTHROPIC_API_KEY": "sk-bench",
+        "ANTHROPIC_BASE_URL": upstream,
+        "GEMINI_API_KEY": "sk-bench",
+        "GEMINI_BASE_URL": upstream,
+        "LOCAL_BASE_URL": f"{upstream}/v1",
+        "CATALOG": str(_local_model(directory)),
     }
+
+
+def _local_model(directory: Path) -> Path:
+    """A catalog file with a model of the local server, which lists none."""
+    path = directory / "catalog.toml"
+    path.write_text(f"[local]\n{LOCAL_LINE}\n")
+    return path
 
 
 def flask(env: Mapping[str, str], *words: str) -> str:

@@ -1,4 +1,6 @@
-"""The provider that the benchmark calls: OpenAI-compatible, and as quick as one core allows.
+"""The provider that the benchmark calls, as quick as one core allows.
+
+It speaks OpenAI's format, and streams in Anthropic's and Gemini's as well.
 
 Run with `python -m bench.upstream NAME...`: it listens on one loopback port per name, so that the
 requests of each target are counted apart, and prints one JSON line `{NAME: port}`. The request body
@@ -6,7 +8,8 @@ alone chooses the answer:
 
 - no `stream`: a short completion of about 600 bytes with usage;
 - `"stream": true`: `max_tokens` chunks, `seed` whole milliseconds apart. With 0 a chunk goes out
-  whenever the socket takes one. Each chunk is a write of its own.
+  whenever the socket takes one. Each chunk is a write of its own. The other two formats are never
+  paced: Anthropic's knows no `seed`.
 
 A chunk's content is `@<number, 5 digits>:<CLOCK_MONOTONIC in ns, 19 digits>;`: the clock is the
 same in every process, so the client sees how old a chunk is. `GET /stats` tells what was received.
@@ -18,6 +21,7 @@ import asyncio
 import gc
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic_ns
@@ -82,9 +86,10 @@ def _answer(status: bytes, value: object) -> bytes:
     return head % (status, len(body)) + body
 
 
-def _frame(event: bytes) -> bytes:
+def _frame(event: bytes, name: bytes = b"", end: bytes = b"\n\n") -> bytes:
     """One server-sent event as one chunk of the transfer coding."""
-    return b"%x\r\ndata: %b\n\n\r\n" % (len(event) + 8, event)
+    line = (b"event: %b\n" % name if name else b"") + b"data: " + event + end
+    return b"%x\r\n%b\r\n" % (len(line), line)
 
 
 def _delta(delta: dict, finish_reason: str | None = None) -> bytes:
@@ -97,18 +102,80 @@ def _usage(chunks: int) -> bytes:
     return _frame(orjson.dumps({**CHUNK, "choices": [], "usage": usage}))
 
 
-def _chunk_template() -> bytes:
+SAMPLE = "@00000:0000000000000000000;"
+
+
+def _template(frame: bytes) -> bytes:
     """A frame with room for number and time. Both have a fixed width, so its length is known."""
-    sample = "@00000:0000000000000000000;"
-    return _delta({"content": sample}).replace(sample.encode(), b"@%05d:%019d;")
+    return frame.replace(SAMPLE.encode(), b"@%05d:%019d;")
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How a format streams: what opens it, a content frame with room, and what ends it."""
+
+    first: bytes
+    content: bytes
+    last: Callable[[int], bytes]
+
+
+def _named(name: str, **fields: object) -> bytes:
+    return _frame(orjson.dumps({"type": name, **fields}), name.encode())
+
+
+def _anthropic() -> Wire:
+    usage = {"input_tokens": 24, "output_tokens": 1}
+    message = {
+        "id": "msg_01BenchBenchBenchBenchBench",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-6",
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": usage,
+    }
+    block = {"type": "text", "text": ""}
+    delta = {"type": "text_delta", "text": SAMPLE}
+    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+
+    def last(chunks: int) -> bytes:
+        stop = _named("content_block_stop", index=0)
+        stop += _named("message_delta", delta=ended, usage={"output_tokens": chunks})
+        return stop + _named("message_stop")
+
+    first = _named("message_start", message=message)
+    first += _named("content_block_start", index=0, content_block=block)
+    return Wire(first, _template(_named("content_block_delta", index=0, delta=delta)), last)
+
+
+def _gemini() -> Wire:
+    def event(text: str, chunks: int, **more: object) -> bytes:
+        candidate = {"content": {"parts": [{"text": text}], "role": "model"}, "index": 0, **more}
+        usage = {"promptTokenCount": 24, "candidatesTokenCount": chunks}
+        usage["totalTokenCount"] = 24 + chunks
+        answer = {"candidates": [candidate], "usageMetadata": usage}
+        answer |= {"modelVersion": "gemini-2.5-flash", "responseId": "BenchBenchBench"}
+        return _frame(orjson.dumps(answer), end=b"\r\n\r\n")
+
+    def last(chunks: int) -> bytes:
+        return event("", chunks, finishReason="STOP")
+
+    return Wire(b"", _template(event(SAMPLE, 7)), last)
+
+
+def _openai() -> Wire:
+    first = _delta({"role": "assistant", "content": ""})
+
+    def last(chunks: int) -> bytes:
+        return _delta({}, "stop") + _usage(chunks) + _frame(b"[DONE]")
+
+    return Wire(first, _template(_delta({"content": SAMPLE})), last)
 
 
 SHORT = _answer(b"200 OK", COMPLETION)
 UNKNOWN = _answer(b"404 Not Found", {"error": {"message": "unknown", "type": "not_found_error"}})
-FIRST = _delta({"role": "assistant", "content": ""})
-LAST = _delta({}, "stop")
-DONE = _frame(b"[DONE]")
-CONTENT = _chunk_template()
+OPENAI, ANTHROPIC, GEMINI = _openai(), _anthropic(), _gemini()
 
 
 @dataclass(slots=True)
@@ -163,18 +230,21 @@ class Pacer:
 class Stream:
     """An answer on its way: `chunks` content chunks, `pause` ms apart."""
 
-    __slots__ = ("chunks", "counter", "file", "is_blocked", "number", "pause", "transport")
+    __slots__ = ("chunks", "counter", "file", "is_blocked", "number", "pause", "transport", "wire")
 
-    def __init__(self, transport: asyncio.Transport, counter: Counter, request: dict) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, counter: Counter, wire: Wire, chunks: int, pause: int
+    ) -> None:
         self.transport = transport
+        self.wire = wire
         self.file = transport.get_extra_info("socket").fileno()
         self.counter = counter
-        self.chunks = min(int(request.get("max_tokens") or 16), MAX_CHUNKS)
-        self.pause = min(int(request.get("seed") or 0), MAX_PAUSE_MS)
+        self.chunks = min(chunks or 16, MAX_CHUNKS)
+        self.pause = min(pause, MAX_PAUSE_MS)
         self.number = 0
         self.is_blocked = False
         counter.open_streams += 1
-        transport.write(STREAM_HEAD + FIRST)
+        transport.write(STREAM_HEAD + wire.first)
 
     def send(self, count: int) -> bool:
         """Write up to `count` chunks, each by itself. False once nothing is left to come."""
@@ -182,13 +252,13 @@ class Stream:
             if self.is_blocked:
                 break
             self.number = number + 1
-            self._write(CONTENT % (number, monotonic_ns()))
+            self._write(self.wire.content % (number, monotonic_ns()))
         if self.transport.is_closing():
             self.counter.broken_streams += 1
         elif self.is_blocked or self.number < self.chunks:
             return True
         else:
-            self.transport.write(LAST + _usage(self.chunks) + DONE + STREAM_END)
+            self.transport.write(self.wire.last(self.chunks) + STREAM_END)
         self.counter.open_streams -= 1
         return False
 
@@ -244,20 +314,39 @@ class Provider(Connection):
         self._respond(data, data[end + 4 :])
 
     def _respond(self, request: bytes, body: bytes) -> None:
-        if request.startswith(b"POST /v1/chat/completions "):
-            self.counter.requests += 1
-            self._complete(orjson.loads(body))
-        elif request.startswith(b"GET /stats "):
+        if request.startswith(b"GET /stats "):
             self.transport.write(_answer(b"200 OK", self.counters))
-        else:
+            return
+        respond = next((way for start, way in WAYS if request.startswith(start)), None)
+        if respond is None:
             self.transport.write(UNKNOWN)
+            return
+        self.counter.requests += 1
+        respond(self, orjson.loads(body))
 
-    def _complete(self, request: dict) -> None:
+    def complete(self, request: dict) -> None:
         if request.get("stream"):
-            self.stream = Stream(self.transport, self.counter, request)
-            self.pacer.add(self.stream)
+            chunks = int(request.get("max_tokens") or request.get("max_completion_tokens") or 0)
+            self._stream(OPENAI, chunks, int(request.get("seed") or 0))
         else:
             self.transport.write(SHORT)
+
+    def message(self, request: dict) -> None:
+        self._stream(ANTHROPIC, int(request["max_tokens"]))
+
+    def generate(self, request: dict) -> None:
+        self._stream(GEMINI, int(request["generationConfig"]["maxOutputTokens"]))
+
+    def _stream(self, wire: Wire, chunks: int, pause: int = 0) -> None:
+        self.stream = Stream(self.transport, self.counter, wire, chunks, pause)
+        self.pacer.add(self.stream)
+
+
+WAYS: list[tuple[bytes, Callable[[Provider, dict], None]]] = [
+    (b"POST /v1/chat/completions ", Provider.complete),
+    (b"POST /v1/messages ", Provider.message),
+    (b"POST /v1beta/models/gemini-2.5-flash:streamGenerateContent", Provider.generate),
+]
 
 
 def _content_length(head: bytes) -> int:
