@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from http import HTTPStatus
@@ -247,8 +248,13 @@ INSTEAD = {
     "threads": "/api/v1/chat/completions",
     "messages": "/api/v1/chat/completions",
     "images": "/api/v1/images/generations",
+    "embeddings": "/api/v1/embeddings",
     "engines": "/api/v1/models",
     "chat": "/api/v1/chat/completions",
+    **dict.fromkeys(
+        ("interactions", "cachedContents", "files", "batches", "tunedModels", "corpora"),
+        "/api/v1beta/models/MODEL:generateContent",
+    ),
 }
 """What to use instead of endpoints that are not served, by the first segment of their path."""
 
@@ -261,8 +267,8 @@ def unknown_url() -> NotFound:
     message = f"Unknown URL: {request.method} {request.path[:200]}."
     if request.path.startswith(WITHOUT_API):
         return NotFound(f"{message} The base URL of this API ends in /api/v1 (Google: /api).")
-    segments = request.path.removeprefix(PREFIX).split("/")
-    instead = INSTEAD.get(segments[1]) if len(segments) > 1 else None
+    segments = request.path.split("/")
+    instead = INSTEAD.get(segments[3].partition(":")[0]) if len(segments) > 3 else None
     if instead:
         return NotFound(f"{message} This endpoint is not served here; use {instead}.")
     return NotFound(f"{message} See /docs for the endpoints that are served.")
@@ -328,16 +334,25 @@ def log_answer(response: Response) -> Response:
     return response
 
 
+ALPHA = "/api/v1alpha/"
+"""Google's early version, for what is the same in `v1beta`."""
+DOUBLED = re.compile(r"^/api/v1(?:beta|alpha)?/(v1(?:beta|alpha)?)/")
+"""A base URL that ends in a version, and the version that the SDK puts behind it."""
+
+
 def clean_path(app: Flask) -> None:
-    """Accept the doubled slashes, trailing slashes and doubled `/v1` that naive clients send."""
+    """Accept the doubled slashes, trailing slashes and doubled versions that naive clients send."""
     inner = app.wsgi_app
 
     def wsgi_app(environ: dict, start_response: Any) -> Any:
         path = environ["PATH_INFO"]
-        if path.startswith(PREFIX) and ("//" in path or path[-1] == "/" or "/v1/v1/" in path):
+        if path.startswith(PREFIX) and (
+            "//" in path or path[-1] == "/" or path.startswith(ALPHA) or path.find("/v1", 7) > 0
+        ):
             while "//" in path:
                 path = path.replace("//", "/")
-            environ["PATH_INFO"] = path.replace("/v1/v1/", "/v1/").rstrip("/")
+            path = DOUBLED.sub(r"/api/\1/", path).rstrip("/")
+            environ["PATH_INFO"] = path.replace(ALPHA, "/api/v1beta/", 1)
         return inner(environ, start_response)
 
     app.wsgi_app = wsgi_app  # type: ignore[method-assign]

@@ -7,7 +7,7 @@ from gateway.catalog import Model
 from gateway.errors import model_not_found
 from models.keys import KeySnapshot
 
-SERVED_KINDS = ("chat", "image")
+SERVED_KINDS = ("chat", "image", "embedding")
 """Kinds of models that an endpoint of this release serves."""
 
 

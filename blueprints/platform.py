@@ -24,7 +24,7 @@ from gateway.image_store import ImageStore
 from gateway.journal import Journal, count_open
 from gateway.providers import connect
 from gateway.quota import WINDOW, MemoryQuota, Quota
-from gateway.reasoning import MemoryReasoningStore, ReasoningStore
+from gateway.reasoning import Memory, MemoryReasoningStore, ReasoningStore
 from gateway.transport import Transport
 from models import db
 from models.audit import current_epoch
@@ -49,6 +49,7 @@ class Platform:
         self.keys = KeyCache(self.pepper)
         self.quota: Quota = MemoryQuota()
         self.reasoning: ReasoningStore = MemoryReasoningStore()
+        self._reasoning_seal = config.derive("reasoning-seal")
         self.journal = Journal(config.data_path / "journal")
         self.recorder = Recorder(self.journal)
         self.dispatcher = Dispatcher(Transport())
@@ -82,6 +83,10 @@ class Platform:
             self._guarded(self._flush_last)
             self._guarded(self._store_last_used)
         self.journal.close()
+
+    def memory_of(self, user_id: str) -> Memory:
+        """The reasoning state of one user's tool conversations."""
+        return Memory(self.reasoning, user_id, self._reasoning_seal)
 
     def journal_open(self) -> int:
         """Calls admitted and not settled, by any process that shares this data directory."""

@@ -24,8 +24,10 @@ from blueprints.metrics import observe
 from blueprints.platform import Platform
 from blueprints.request_log import log_request
 from gateway import images
+from gateway.catalog import Kind as ModelKind
 from gateway.catalog import Model, Price
 from gateway.dispatch import Call, Reply
+from gateway.embedding_calls import EmbeddingCall, embed
 from gateway.errors import (
     GatewayError,
     InvalidRequest,
@@ -34,9 +36,11 @@ from gateway.errors import (
     Unavailable,
     model_not_found,
 )
+from gateway.formats import gemini
 from gateway.metering import Meter, cost_nano_usd, format_usd
 from gateway.providers import Provider
 from gateway.quota import Demand, Kind
+from gateway.token_counts import count
 from gateway.types import JSON, Usage
 from models.keys import KeySnapshot
 
@@ -47,7 +51,7 @@ STREAM_HEADERS = [("Content-Type", STREAM_TYPE), ("X-Accel-Buffering", "no")]
 ENDPOINTS = {
     "chat": ": use /api/v1/chat/completions",
     "image": ": use /api/v1/images/generations",
-    "embedding": ", and embeddings are not served in this release",
+    "embedding": ": use /api/v1/embeddings",
 }
 """The endpoint for each kind of model, for the message to who asked at another."""
 WRITE_SECONDS = 60
@@ -70,6 +74,8 @@ def relay(format_: Any, endpoint: str, raw: bytes, body: JSON) -> ApiResponse:
         is_stream=ledger.is_stream,
         wants_usage=bool((body.get("stream_options") or {}).get("include_usage")),
         is_test=ledger.mode == "test",
+        is_strict=is_strict(),
+        memory=platform.memory_of(ledger.key.user_id),
     )
     return respond(ledger, lambda: platform.dispatcher.send(call, ledger.meter))
 
@@ -92,15 +98,64 @@ def relay_images(raw: bytes, body: JSON) -> ApiResponse:
     return respond(ledger, make)
 
 
+def relay_embeddings(format_: Any, endpoint: str, raw: bytes, body: JSON) -> ApiResponse:
+    """Answer a checked request for embeddings, which counts as one of chat."""
+    platform, ledger, model = admit(format_, endpoint, "chat", raw, body, serves="embedding")
+    call = EmbeddingCall(
+        format=format_,
+        model=model,
+        raw=raw,
+        body=body,
+        is_test=ledger.mode == "test",
+        is_strict=is_strict(),
+    )
+    return respond(ledger, lambda: embed(platform.dispatcher, call, ledger.meter))
+
+
+def relay_count(raw: bytes, body: JSON) -> ApiResponse:
+    """Answer a checked request for a count of tokens: rights hold, limits and records don't."""
+    platform: Platform = current_app.extensions["platform"]
+    key = g.key
+    model = find_model(platform, body["model"], "chat")
+    check_rights(key, model.id)
+    check_strict(gemini, body)
+    call = Call(
+        format=gemini,
+        model=model,
+        raw=raw,
+        body=body,
+        is_stream=False,
+        wants_usage=False,
+        is_test=key.mode == "test",
+        is_strict=is_strict(),
+        memory=platform.memory_of(key.user_id),
+    )
+    watch = ClientWatch(request.environ)
+    try:
+        reply = count(platform.dispatcher, call)
+    finally:
+        watch.stop()
+    assert reply.body is not None
+    return whole(reply.body, 200, headers_of(_gateway_headers(reply, key.mode)))
+
+
 def admit(
-    format_: Any, endpoint: str, kind: Kind, raw: bytes, body: JSON
+    format_: Any,
+    endpoint: str,
+    kind: Kind,
+    raw: bytes,
+    body: JSON,
+    serves: ModelKind | None = None,
 ) -> tuple[Platform, Entry, Model]:
-    """Check rights and limits and write the call down. Raises `GatewayError`, consuming nothing."""
+    """Check rights and limits and write the call down. Raises `GatewayError`, consuming nothing.
+
+    `kind` says which limit the call counts against, `serves` which models it is for if not that.
+    """
     platform: Platform = current_app.extensions["platform"]
     key = g.key
     ledger = Entry(platform, key, endpoint, kind, raw, body)
     try:
-        model = find_model(platform, body["model"], kind)
+        model = find_model(platform, body["model"], serves or kind)
         check_rights(key, model.id)
         check_strict(format_, body)
         take_place(platform, ledger, model, kind)
@@ -110,7 +165,7 @@ def admit(
     return platform, ledger, model
 
 
-def find_model(platform: Platform, name: str, kind: Kind) -> Model:
+def find_model(platform: Platform, name: str, kind: ModelKind) -> Model:
     """The model of the catalog. Raises `model_not_found`, also for one of another kind."""
     model = platform.catalog.find(name)
     if model is None:
@@ -126,10 +181,15 @@ def find_model(platform: Platform, name: str, kind: Kind) -> Model:
 
 def check_strict(format_: Any, body: JSON) -> None:
     """With `x-gateway-strict` nothing is let through that we don't know the meaning of."""
-    if request.environ.get("HTTP_X_GATEWAY_STRICT", "").lower() not in ("true", "1"):
+    if not is_strict():
         return
     for name in format_.unknown_fields(body):
         raise InvalidRequest(f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name)
+
+
+def is_strict() -> bool:
+    """Does the caller want an error rather than a warning?"""
+    return request.environ.get("HTTP_X_GATEWAY_STRICT", "").lower() in ("true", "1")
 
 
 def take_place(platform: Platform, ledger: Entry, model: Model, kind: Kind) -> None:
@@ -176,14 +236,16 @@ def respond(ledger: Entry, send: Callable[[], Reply]) -> ApiResponse:
     watch.stop()
     ledger.reply = reply
     cost = ledger.settle(200, "completed")
-    headers = headers_of([*_gateway_headers(ledger), ("x-gateway-cost-usd", format_usd(cost))])
+    headers = headers_of(
+        [*_gateway_headers(reply, ledger.mode), ("x-gateway-cost-usd", format_usd(cost))]
+    )
     assert reply.body is not None
     return whole(reply.body, 200, headers)
 
 
 def _stream(ledger: Entry, reply: Reply, watch: ClientWatch) -> ApiResponse:
     ledger.reply = reply
-    headers = headers_of(_gateway_headers(ledger) + STREAM_HEADERS)
+    headers = headers_of(_gateway_headers(reply, ledger.mode) + STREAM_HEADERS)
     for position, (name, _) in enumerate(headers):
         if name == "Cache-Control":
             headers[position] = (name, "no-cache, no-transform")
@@ -191,13 +253,11 @@ def _stream(ledger: Entry, reply: Reply, watch: ClientWatch) -> ApiResponse:
     return ApiResponse(stream, 200, headers)
 
 
-def _gateway_headers(ledger: Entry) -> list[tuple[str, str]]:
-    reply = ledger.reply
-    assert reply is not None
+def _gateway_headers(reply: Reply, mode: str) -> list[tuple[str, str]]:
     headers = [
         ("x-gateway-provider", reply.provider),
         ("x-gateway-attempts", str(reply.attempts)),
-        ("x-gateway-mode", ledger.mode),
+        ("x-gateway-mode", mode),
     ]
     if reply.warnings:
         headers.append(("x-gateway-warnings", "; ".join(reply.warnings)))

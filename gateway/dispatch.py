@@ -7,7 +7,7 @@ awaited before a `Reply` exists, so that whatever fails early is an ordinary HTT
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -16,13 +16,18 @@ import gevent
 import orjson
 from geventhttpclient.response import HTTPParseError
 
-from gateway import images, simulator, sse
+from gateway import images, media_fetch, simulator, sse
 from gateway.catalog import Deployment, Model
-from gateway.errors import GatewayError, Unavailable
-from gateway.formats import openai
+from gateway.catalog import Kind as ModelKind
+from gateway.errors import GatewayError, InvalidRequest, Unavailable
+from gateway.finishing import REMEMBERED_FORMATS, finished
+from gateway.formats import anthropic, gemini, openai
 from gateway.images import Picture
+from gateway.losses import Losses
 from gateway.metering import Meter
 from gateway.providers import ROWS, Provider, unconfigured
+from gateway.reasoning import Memory
+from gateway.target import Target
 from gateway.transport import (
     Exchange,
     Transport,
@@ -31,10 +36,22 @@ from gateway.transport import (
     parse_retry_after,
     request_head,
 )
-from gateway.types import JSON, Event
+from gateway.types import JSON, PAUSE, ChatRequest, Event
 
-UPSTREAM_FORMATS: dict[str, ModuleType] = {"openai": openai}
+UPSTREAM_FORMATS: dict[str, ModuleType] = {
+    "openai": openai,
+    "anthropic": anthropic,
+    "gemini": gemini,
+}
 """Formats in which a provider can be called."""
+MENDERS: Mapping[str, Callable[[JSON, str], JSON | None]] = {"anthropic": anthropic.mended}
+"""What to send instead after a 400 with this message, by format; None if nothing helps."""
+FORMATS_BY_KIND: Mapping[ModelKind, Collection[str]] = {
+    "chat": UPSTREAM_FORMATS,
+    "image": ("openai",),
+    "embedding": ("openai", "gemini"),
+}
+"""Formats in which each kind of model can be called."""
 
 FIRST_EVENT_WAIT = 15.0
 """Seconds that a stream's headers wait for the upstream's first event."""
@@ -59,6 +76,8 @@ class Call:
     is_stream: bool
     wants_usage: bool
     is_test: bool
+    is_strict: bool
+    memory: Memory
 
 
 @dataclass(slots=True)
@@ -71,6 +90,23 @@ class Reply:
     body: bytes | None = None
     chunks: Iterator[bytes] | None = None
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Way:
+    """A call on its way to one deployment. `upstream` is the format that is spoken there."""
+
+    call: Call
+    deployment: Deployment
+    provider: Provider
+    upstream: Any
+    target: Target
+    reply: Reply
+
+    def path(self, is_stream: bool) -> str:
+        template, model = self.provider.chat_path, self.deployment.upstream_model
+        path: str = self.upstream.call_path(template, model, is_stream=is_stream)
+        return path
 
 
 @dataclass(slots=True)
@@ -91,72 +127,100 @@ class Dispatcher:
 
     def can_call(self, model: Model) -> bool:
         """Can a live key call this model now?"""
+        formats = FORMATS_BY_KIND[model.kind]
         return any(
-            d.provider is not None and d.provider.format in UPSTREAM_FORMATS
-            for d in model.deployments
+            d.provider is not None and d.provider.format in formats for d in model.deployments
         )
 
     def send(self, call: Call, meter: Meter) -> Reply:
         """Answer the call. Raises `GatewayError` for everything before the first byte."""
         if call.is_test:
             return self._simulate(call, meter)
+        way = self._way(call, meter)
+        passes = way.upstream is call.format and way.provider.exact
+        if passes and call.format.can_pass(call.body, way.target):
+            self._pass_through(way)
+        else:
+            self._translate(way)
+        way.reply.warnings += way.target.losses.warnings()
+        return way.reply
+
+    def _way(self, call: Call, meter: Meter) -> _Way:
         deployment = choose(call.model)
         provider = deployment.provider
         assert provider is not None
-        reply = Reply(provider.name, meter, warnings=warnings_of(call.model))
-        upstream = UPSTREAM_FORMATS[provider.format]
-        if upstream is call.format and provider.exact:
-            self._pass_through(call, deployment, provider, meter, reply)
-        else:
-            self._translate(call, deployment, provider, meter, reply)
-        return reply
+        return _Way(
+            call=call,
+            deployment=deployment,
+            provider=provider,
+            upstream=UPSTREAM_FORMATS[provider.format],
+            target=target_of(call, deployment, provider),
+            reply=Reply(provider.name, meter, warnings=warnings_of(call.model)),
+        )
 
     def _simulate(self, call: Call, meter: Meter) -> Reply:
         reply = Reply("simulator", meter, warnings=warnings_of(call.model))
         request = call.format.read_request(call.body)
-        events = simulator.answer(request)
-        self._write(call, request, events, meter, reply)
+        self._write(call, request, one_by_one(simulator.answer(request)), reply)
         return reply
 
-    def _pass_through(
-        self, call: Call, deployment: Deployment, provider: Provider, meter: Meter, reply: Reply
-    ) -> None:
-        body = call.format.patch_request(
-            call.raw,
-            call.body,
-            upstream_model=deployment.upstream_model,
-            defaults=deployment.defaults,
-            quirks=provider.quirks,
-        )
-        exchange = self._post(deployment, provider, body)
+    def _pass_through(self, way: _Way) -> None:
+        call, provider, reply = way.call, way.provider, way.reply
+        body = call.format.patch_request(call.raw, call.body, way.target, way.deployment.defaults)
+        exchange = self._post(way.deployment, provider, body, way.path(call.is_stream))
         if call.is_stream:
-            chunks = self._stream(exchange, provider, call.format, meter)
-            reply.chunks = primed(pass_through(chunks, call, meter), meter)
+            chunks = self._stream(exchange, provider, call.format, reply.meter)
+            reply.chunks = primed(pass_through(chunks, call, reply.meter), reply.meter)
             return
         reply.body = self._whole(exchange, provider, call.format)
         try:
-            call.format.meter_response(reply.body, meter)
+            call.format.meter_response(reply.body, reply.meter)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise failed(f"{provider.name} sent no valid answer: {error}") from None
 
-    def _translate(
-        self, call: Call, deployment: Deployment, provider: Provider, meter: Meter, reply: Reply
-    ) -> None:
-        upstream = UPSTREAM_FORMATS[provider.format]
+    def _translate(self, way: _Way) -> None:
+        call, target, meter = way.call, way.target, way.reply.meter
         request = call.format.read_request(call.body)
-        wire = upstream.write_request(request, upstream_model=deployment.upstream_model)
-        wire = {**deployment.defaults, **wire}
-        exchange = self._post(deployment, provider, orjson.dumps(wire))
+        if way.upstream is not call.format:
+            call.format.account_for_extra(request, target.losses)
+        if way.upstream.NEEDS_MEDIA_DATA:
+            media_fetch.fetch_all(request)
+        wire = {**target.defaults, **way.upstream.write_request(request, target)}
+        try:
+            self._exchange(way, request, wire)
+        except InvalidRequest as error:
+            mend = MENDERS.get(way.provider.format)
+            mended = mend(wire, error.message) if mend else None
+            if mended is None:
+                raise
+            meter.failed = meter.error = None
+            way.reply.attempts += 1
+            self._exchange(way, request, mended)
+
+    def _exchange(self, way: _Way, request: ChatRequest, wire: JSON) -> None:
+        """Send a written request and write its answer anew."""
+        provider, upstream, target = way.provider, way.upstream, way.target
+        path = way.path(target.streams)
+        exchange = self._post(way.deployment, provider, orjson.dumps(wire), path)
         events: Iterator[Event]
-        if call.is_stream:
-            events = upstream.read_stream(self._stream(exchange, provider, upstream, meter))
+        if target.streams:
+            chunks = self._stream(exchange, provider, upstream, way.reply.meter)
+            events = upstream.read_stream(chunks)
         else:
             events = _read_whole(upstream, self._whole(exchange, provider, upstream), provider)
-        self._write(call, request, events, meter, reply)
+        events = finished(
+            events,
+            target,
+            choices=request.n,
+            vendor=keeper_of(provider),
+            seals=way.call.format.SEALS_REASONING,
+        )
+        self._write(way.call, request, events, way.reply)
 
     def _write(
-        self, call: Call, request: Any, events: Iterator[Event], meter: Meter, reply: Reply
+        self, call: Call, request: ChatRequest, events: Iterator[Event], reply: Reply
     ) -> None:
+        meter = reply.meter
         if call.is_stream:
             writer = call.format.StreamWriter(request, meter)
             reply.chunks = primed(guarded(writer.write(events), call, meter), meter)
@@ -177,6 +241,12 @@ class Dispatcher:
         return Pictures(provider.name, images.read_response(answer, meter), warnings_of(model))
 
     # ------------------------------------------------------------------------- the wire
+
+    def ask(
+        self, deployment: Deployment, provider: Provider, upstream: Any, body: bytes, path: str
+    ) -> bytes:
+        """The whole answer to a body. Raises what a bad one means, as `upstream` reads it."""
+        return self._whole(self._post(deployment, provider, body, path), provider, upstream)
 
     def _post(
         self, deployment: Deployment, provider: Provider, body: bytes, path: str | None = None
@@ -242,9 +312,37 @@ class Dispatcher:
                 exchange.close()
 
 
+def one_by_one(events: Iterator[Event]) -> Iterator[Event]:
+    """Every event goes out as it comes: nothing of the simulator's arrives together."""
+    for event in events:
+        yield event
+        yield PAUSE
+
+
+def target_of(call: Call, deployment: Deployment, provider: Provider) -> Target:
+    """The facts about where a call goes, for whoever writes its request."""
+    return Target(
+        provider=provider.name,
+        upstream_model=deployment.upstream_model,
+        capabilities=call.model.capabilities,
+        losses=Losses(call.format.WIRE_NAMES, is_strict=call.is_strict),
+        memory=call.memory,
+        max_output=call.model.max_output,
+        quirks=provider.quirks,
+        defaults=deployment.defaults,
+    )
+
+
+def keeper_of(provider: Provider) -> str | None:
+    """Whose reasoning state it is that an answer of this provider holds, None if nobody's."""
+    if provider.format in REMEMBERED_FORMATS:
+        return provider.format
+    return provider.name if "replay_reasoning" in provider.quirks else None
+
+
 def warnings_of(model: Model) -> list[str]:
     """What the caller should know of who answers."""
-    return [f"served_by={model.served_by}"] if model.served_by else []
+    return [f"served_by={model.served_by}"] if model.served_by else []  # a new list each time
 
 
 def let_others_run() -> None:
@@ -253,13 +351,14 @@ def let_others_run() -> None:
 
 def choose(model: Model) -> Deployment:
     """The deployment to call. Raises `provider_not_configured`, naming the variable to set."""
+    formats = FORMATS_BY_KIND[model.kind]
     for deployment in model.deployments:
-        if deployment.provider is not None and deployment.provider.format in UPSTREAM_FORMATS:
+        if deployment.provider is not None and deployment.provider.format in formats:
             return deployment
     missing = [
         unconfigured(d.provider_name)
         for d in model.deployments
-        if d.provider is None and ROWS[d.provider_name].format in UPSTREAM_FORMATS
+        if d.provider is None and ROWS[d.provider_name].format in formats
     ]
     hint = (
         f"The operator has to set {missing[0]}."

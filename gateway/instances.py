@@ -348,9 +348,17 @@ def _identity(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
+def _is_number(value: Any) -> bool:
+    """A number that can be calculated with. An integer of any size is one, which `isfinite` is not
+    made for."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _whole(value: Any, default: int) -> int:
     """A keyword's whole number; bounded, because it says how much to build."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_number(value):
         return default
     return max(0, min(int(value), MAX_WORK + 1))
 
@@ -431,7 +439,7 @@ def _step(value: Any, is_integer: bool) -> Fraction | None:
 
 
 def _fraction(value: Any) -> Fraction | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_number(value):
         return None
     return Fraction(str(value))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from gateway.catalog import Price
 from gateway.errors import GatewayError
-from gateway.types import FinishReason, Usage
+from gateway.types import FinishReason, Started, Usage, UsageReport
 
 TOKENS_PER_PRICE = 1_000_000
 BYTES_PER_TOKEN = 4
@@ -27,6 +27,8 @@ class Meter:
     """
 
     usage: Usage | None = None
+    is_estimate: bool = False
+    input_tokens: int | None = None
     first_at: float | None = None
     upstream_model: str | None = None
     finish_reason: FinishReason | None = None
@@ -42,12 +44,19 @@ class Meter:
         if self.first_at is None:
             self.first_at = time.monotonic()
 
+    def start(self, started: Started) -> None:
+        self.upstream_model, self.input_tokens = started.model, started.input_tokens
+
+    def count(self, report: UsageReport) -> None:
+        self.usage, self.is_estimate = report.usage, report.is_estimate
+
     def final_usage(self, request_bytes: int) -> tuple[Usage, bool]:
         """The usage, and whether it is only an estimate."""
         if self.usage is not None or self.images:
-            return self.usage or Usage(), False
+            return self.usage or Usage(), self.is_estimate
         output = max(self.frames, -(-self.output_bytes // BYTES_PER_TOKEN))
-        return Usage(input_tokens=estimate_tokens(request_bytes), output_tokens=output), True
+        told = self.input_tokens
+        return Usage(estimate_tokens(request_bytes) if told is None else told, output), True
 
 
 def estimate_tokens(size: int) -> int:

@@ -16,12 +16,20 @@ QUIRKS: Mapping[str, str] = {
     "developer_as_system": "does not know the role `developer`: send `system`",
     "max_tokens": "knows `max_tokens`, not `max_completion_tokens`",
     "no_json_schema": "knows `json_object` only: the schema goes into the system message",
+    "says_json": "answers with any JSON object only where a message speaks of JSON",
     "string_content": "assistant and tool content must be a string, never null or parts",
     "thinking_toggle": "`thinking: {type: enabled|disabled}` decides whether it reasons (it does)",
     "effort_low_high_max": "knows the efforts low, high and max only",
     "no_forced_tools_thinking": "refuses a forced tool choice while thinking",
     "replay_reasoning": "wants `reasoning_content` back on assistant messages with tool calls",
     "no_choices": "knows no `n`, `seed` or `logit_bias`",
+    "reasoning_parameters": "models that reason take other parameters than those that don't",
+    "sampling_without_effect": "takes sampling parameters while thinking, and ignores them",
+    "no_signatures": "knows no signatures beside tool calls",
+    "top_k": "knows `top_k`",
+    "text_tools": "takes text from tools: what they show goes into a message of the user",
+    "no_files": "takes text, and pictures where the model sees, nothing else",
+    "no_thoughts": "refuses in the history what another model thought",
     "reasoning_field": "reads `reasoning` as well as `reasoning_content` in the history",
 }
 """Every quirk a row may name, and what it asks of whoever writes a request for that provider."""
@@ -32,8 +40,8 @@ class Provider:
     """A company or server that runs models. The credential is never part of its text.
 
     `exact` means: its wire keeps every rule of its format, so bytes may pass through untouched.
-    `chat_path` and `models_path` follow `base_url`; `{model}` and `{method}` in them are for the
-    caller to fill. `auth_prefix` stands before the credential in the header `auth_header`.
+    The paths follow `base_url`; `{model}` and `{method}` in them are for the caller to fill, and an
+    empty one is not served. `auth_prefix` stands before the credential in the header `auth_header`.
     """
 
     name: str
@@ -43,6 +51,8 @@ class Provider:
     credential_variable: str
     chat_path: str
     models_path: str
+    embeddings_path: str = ""
+    count_path: str = ""
     credential: str = field(default="", repr=False)
     exact: bool = False
     auth_header: str = "authorization"
@@ -70,7 +80,11 @@ ROWS: Mapping[str, Provider] = {
             credential_variable="OPENAI_API_KEY",
             chat_path="/chat/completions",
             models_path="/models",
+            embeddings_path="/embeddings",
             exact=True,
+            quirks=frozenset(
+                {"reasoning_parameters", "no_signatures", "no_thoughts", "says_json", "text_tools"}
+            ),
         ),
         Provider(
             name="anthropic",
@@ -80,6 +94,7 @@ ROWS: Mapping[str, Provider] = {
             credential_variable="ANTHROPIC_API_KEY",
             chat_path="/v1/messages",
             models_path="/v1/models",
+            count_path="/v1/messages/count_tokens",
             auth_header="x-api-key",
             auth_prefix="",
             # The later version refuses sampling parameters on every model, also where they work.
@@ -93,6 +108,8 @@ ROWS: Mapping[str, Provider] = {
             credential_variable="GEMINI_API_KEY",
             chat_path="/v1beta/models/{model}:{method}",
             models_path="/v1beta/models",
+            embeddings_path="/v1beta/models/{model}:{method}",
+            count_path="/v1beta/models/{model}:countTokens",
             exact=True,
             auth_header="x-goog-api-key",
             auth_prefix="",
@@ -105,6 +122,7 @@ ROWS: Mapping[str, Provider] = {
             credential_variable="DEEPSEEK_API_KEY",
             chat_path="/chat/completions",
             models_path="/models",
+            embeddings_path="/embeddings",
             exact=True,
             quirks=frozenset(
                 {
@@ -117,6 +135,11 @@ ROWS: Mapping[str, Provider] = {
                     "no_forced_tools_thinking",
                     "replay_reasoning",
                     "no_choices",
+                    "sampling_without_effect",
+                    "no_signatures",
+                    "says_json",
+                    "text_tools",
+                    "no_files",
                 }
             ),
         ),
@@ -137,7 +160,8 @@ ROWS: Mapping[str, Provider] = {
             credential_variable="LOCAL_API_KEY",
             chat_path="/chat/completions",
             models_path="/models",
-            quirks=frozenset({"developer_as_system", "max_tokens", "reasoning_field"}),
+            embeddings_path="/embeddings",
+            quirks=frozenset({"developer_as_system", "max_tokens", "reasoning_field", "top_k"}),
             needs_credential=False,
         ),
     )

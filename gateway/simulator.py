@@ -345,7 +345,8 @@ def _reasoning(request: ChatRequest) -> str:
     if request.reasoning_effort is not None:
         count = EFFORTS.get(request.reasoning_effort, 2)
     else:
-        count = 2 if request.reasoning_budget else 0
+        budget = request.reasoning_budget
+        count = 2 if budget or (budget is None and request.shows_reasoning) else 0
     return " ".join(THOUGHTS[:count])
 
 

@@ -64,6 +64,8 @@ def frames(events: bytes) -> list[bytes]:
 
 def data_of(frame: bytes) -> bytes | None:
     """The joined `data` lines of an event, None for comments and empty ones."""
+    if frame.startswith(b"data: ") and b"\n" not in frame:
+        return frame[6:] or None  # nearly every event is one line
     lines = [
         line[6:] if line.startswith(b"data: ") else line[5:]
         for line in frame.split(b"\n")
@@ -77,16 +79,24 @@ def read_data(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
     An empty chunk is a moment of silence and comes out as empty data.
     """
+    return (data for data in read_bursts(chunks) if data is not None)
+
+
+def read_bursts(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
+    """`read_data`, with a None wherever all events of what arrived together have been told."""
     splitter = FrameSplitter()
     chunks = without_mark(chunks)
     for chunk in chunks:
         if not chunk:
             yield b""
             continue
-        for frame in frames(splitter.feed(chunk)):
-            data = data_of(frame)
-            if data is not None:
-                yield data
+        events = splitter.feed(chunk)
+        if events:
+            for frame in events.split(b"\n\n"):
+                data = data_of(frame)
+                if data is not None:
+                    yield data
+            yield None
     data = data_of(splitter.tail)
     if data is not None:
         yield data

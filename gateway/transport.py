@@ -25,6 +25,7 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
 from gateway.errors import UpstreamFailed
+from gateway.upstream_errors import UNAVAILABLE
 
 # The real poll: gevent's would visit the event loop for a question that is answered at once.
 _poll = monkey.get_original("select", "poll")  # type: ignore[no-untyped-call]
@@ -34,7 +35,6 @@ MAX_IDLE = 512
 IDLE_SECONDS = 50.0
 """Providers close idle connections after about 60 s; an older one is not worth the race."""
 MAX_RETRY_AFTER = 60
-UNAVAILABLE = "The model provider is temporarily unavailable. Please retry shortly."
 
 
 @dataclass(frozen=True, slots=True)

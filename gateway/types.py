@@ -25,27 +25,39 @@ class Text:
 
 @dataclass(slots=True)
 class Media:
-    """An image, sound or document: either `url` or base64 `data` with its `mime_type`."""
+    """An image, sound, film or document: either `url` or base64 `data` with its `mime_type`.
 
-    kind: Literal["image", "audio", "file"]
+    `where` is its place in the caller's body, for the message to who sent what a model can't take.
+    """
+
+    kind: Literal["image", "audio", "video", "file"]
     url: str | None = None
     data: str | None = None
     mime_type: str | None = None
     name: str | None = None
     detail: str | None = None
+    where: str = ""
 
 
 @dataclass(slots=True)
 class Reasoning:
-    """Reasoning text, and the provider's signature that must be replayed with it."""
+    """Reasoning text, and the provider's signature that must be replayed with it.
+
+    `redacted` is reasoning that the provider keeps secret: opaque text instead of `text`.
+    """
 
     text: str
     signature: str | None = None
+    redacted: str | None = None
 
 
 @dataclass(slots=True)
 class ToolCall:
-    """`arguments` is JSON text exactly as the model wrote it, possibly not parseable."""
+    """`arguments` is JSON text exactly as the model wrote it, possibly not parseable.
+
+    `signature` is what the caller echoes beside the call: a provider's own, or state that we sealed
+    (`gateway.reasoning`).
+    """
 
     id: str
     name: str
@@ -72,6 +84,7 @@ class Opaque:
 
     format: str
     value: JSON
+    where: str = ""
 
 
 Part = Text | Media | Reasoning | ToolCall | ToolResult | Refusal | Opaque
@@ -118,7 +131,12 @@ class ResponseFormat:
 
 @dataclass(slots=True)
 class ChatRequest:
-    """One generating call. None always means: the caller did not say."""
+    """One generating call. None always means: the caller did not say.
+
+    `logprobs` is the number of alternatives asked for with each token, 0 for none beside the token
+    itself. `shows_reasoning` says that the caller wants to read what the model thought,
+    `joins_calls` that the caller's SDK looks for tool calls in the last event of a stream only.
+    """
 
     model: str
     messages: list[Message]
@@ -133,12 +151,15 @@ class ChatRequest:
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    logprobs: int | None = None
     tools: list[Tool] = field(default_factory=list)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
     reasoning_budget: int | None = None
+    shows_reasoning: bool = False
+    joins_calls: bool = False
     user: str | None = None
     extra: dict[str, JSON] = field(default_factory=dict)
 
@@ -159,12 +180,17 @@ class Usage:
 
 @dataclass(slots=True)
 class Started:
-    """The first event of every answer: who answers, as the upstream says it."""
+    """The first event of every answer: who answers, as the upstream says it.
+
+    `input_tokens` is there where they are told before the answer: all that is known of the usage of
+    one that breaks off.
+    """
 
     id: str | None = None
     model: str | None = None
     created: int | None = None
     fingerprint: str | None = None
+    input_tokens: int | None = None
 
 
 @dataclass(slots=True)
@@ -175,9 +201,12 @@ class TextDelta:
 
 @dataclass(slots=True)
 class ReasoningDelta:
+    """A piece of reasoning. One with a `signature` ends its block; `redacted` is a whole block."""
+
     text: str
     choice: int = 0
     signature: str | None = None
+    redacted: str | None = None
 
 
 @dataclass(slots=True)
@@ -188,7 +217,10 @@ class RefusalDelta:
 
 @dataclass(slots=True)
 class ToolCallStart:
-    """`index` counts the calls of one choice from 0 in order of appearance."""
+    """`index` counts the calls of one choice from 0 in order of appearance.
+
+    `signature` is what the caller has to send back with the call, if anything.
+    """
 
     index: int
     id: str
@@ -222,11 +254,20 @@ class Finish:
 @dataclass(slots=True)
 class UsageReport:
     usage: Usage
+    is_estimate: bool = False
 
 
 @dataclass(slots=True)
 class Silence:
-    """Nothing came for a while; a writer may send a sign of life."""
+    """Nothing came for a while: a writer may send a sign of life. With `is_hint` the upstream sent
+    one, which says nothing of how long it was quiet."""
+
+    is_hint: bool = False
+
+
+@dataclass(slots=True)
+class Pause:
+    """All that has arrived is told: what is written by now goes out, at once and together."""
 
 
 @dataclass(slots=True)
@@ -249,8 +290,10 @@ Event = (
     | Finish
     | UsageReport
     | Silence
+    | Pause
     | StreamFailed
 )
+PAUSE = Pause()
 
 Clock = Callable[[], float]
 """Seconds since the epoch, UTC. Passed in so that a test can hold time still."""

@@ -7,4 +7,4 @@ from blueprints.api import protect
 bp = Blueprint("v1", __name__)
 protect(bp)
 
-from blueprints.v1 import chat, images, models  # noqa: E402, F401  (they register their views on bp)
+from blueprints.v1 import chat, embeddings, images, models  # noqa: E402, F401  (they register)

@@ -7,12 +7,23 @@ from gateway.dispatch import Call, pass_through, primed
 from gateway.errors import UpstreamFailed
 from gateway.formats import openai
 from gateway.metering import Meter
+from tests.gateway.targets import new_memory
 
 CHUNK = b'data: {"object":"chat.completion.chunk","choices":[]}\n\n'
 
 
 def stream(chunks, meter):
-    call = Call(openai, None, b"", {}, is_stream=True, wants_usage=False, is_test=False)
+    call = Call(
+        openai,
+        None,
+        b"",
+        {},
+        is_stream=True,
+        wants_usage=False,
+        is_test=False,
+        is_strict=False,
+        memory=new_memory(),
+    )
     return pass_through((chunk for chunk in chunks), call, meter)
 
 

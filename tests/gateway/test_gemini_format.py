@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway import sse
 from gateway.errors import (
     AuthenticationFailed,
     InvalidRequest,
@@ -159,7 +160,8 @@ def test_base64_becomes_standard(text):
     assert gemini.standard_base64(text) == base64.b64encode(BYTES).decode()
     request = read(contents(("user", {"inlineData": {"mimeType": "image/png", "data": text}})))
     media = request.messages[0].parts[0]
-    assert media == Media("image", data="+//+AQ==", mime_type="image/png")
+    where = "contents[0].parts[0]"
+    assert media == Media("image", data="+//+AQ==", mime_type="image/png", where=where)
 
 
 @pytest.mark.parametrize("text", ["!!", "A", "AAAAA", "Ä"])
@@ -274,8 +276,10 @@ def test_what_the_user_says_beside_a_result_comes_after_it():
 
 @pytest.mark.parametrize("mode", ["ANY", "any", "Any"])
 def test_modes_come_in_any_case(mode):
-    request = read(toolConfig={"functionCallingConfig": {"mode": mode}})
-    assert request.tool_choice == ToolChoice("required")
+    tools = [{"functionDeclarations": [{"name": "f"}]}]
+    config = {"functionCallingConfig": {"mode": mode}}
+    assert read(toolConfig=config, tools=tools).tool_choice == ToolChoice("required")
+    assert read(toolConfig=config).tool_choice is None  # nothing to choose from
 
 
 @pytest.mark.parametrize("name", ["parameters", "parametersJsonSchema", "parameters_json_schema"])
@@ -286,29 +290,6 @@ def test_a_declaration_carries_its_schema_under_any_name(name):
 
 
 # ----------------------------------------------------------------------------- schemas
-
-
-@pytest.mark.parametrize(("ours", "theirs"), [
-    ({"type": "STRING"}, {"type": "string"}),
-    ({"type": 6, "properties": {"n": {"type": 3}}},
-     {"type": "object", "properties": {"n": {"type": "integer"}}}),
-    ({"type": "STRING", "nullable": True}, {"type": ["string", "null"]}),
-    ({"type": "STRING", "format": "enum", "enum": ["a"], "nullable": True},
-     {"type": ["string", "null"], "enum": ["a", None]}),
-    ({"anyOf": [{"type": "STRING"}], "nullable": True},
-     {"anyOf": [{"type": "string"}, {"type": "null"}]}),
-    ({"type": "ARRAY", "items": {"type": "NUMBER"}, "minItems": "2", "maxItems": 3},
-     {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 3}),
-    ({"type": "OBJECT", "properties": {"type": {"type": "STRING"}, "nullable": {"type": "NULL"}},
-      "propertyOrdering": ["type"], "example": 1},
-     {"type": "object", "properties": {"type": {"type": "string"}, "nullable": {"type": "null"}}}),
-    ({"defs": {"A": {"type": "STRING"}}, "ref": "#/$defs/A"},
-     {"$defs": {"A": {"type": "string"}}, "$ref": "#/$defs/A"}),
-    ({"enum": ["STRING", {"type": "STRING"}], "default": {"type": "X"}},
-     {"enum": ["STRING", {"type": "STRING"}], "default": {"type": "X"}}),
-])  # fmt: skip
-def test_schemas_become_json_schema(ours, theirs):
-    assert gemini.json_schema(ours) == theirs
 
 
 @pytest.mark.parametrize("name", ["responseSchema", "responseJsonSchema", "_responseJsonSchema",
@@ -402,7 +383,7 @@ def test_errors_carry_the_field_and_the_delay():
 # ----------------------------------------------------------------------------- answers
 
 REQUEST = ChatRequest("gpt-4o", [])
-SHOWING = ChatRequest("gpt-4o", [], extra={"gemini": {"generationConfig": {}}})
+SHOWING = ChatRequest("gpt-4o", [], shows_reasoning=True)
 USAGE = UsageReport(Usage(10, 9, cached_tokens=4, reasoning_tokens=6))
 STARTED = Started("r1", "gpt-4o-2026", 1)
 
@@ -414,7 +395,7 @@ def write(*events, request=REQUEST):
 def stream(*events, request=REQUEST, meter=None):
     """The raw chunks of a stream."""
     writer = gemini.StreamWriter(request, meter or Meter())
-    return list(writer.write(iter([STARTED, *events])))
+    return sse.frames(b"".join(writer.write(iter([STARTED, *events]))))
 
 
 def chunks(raw):
@@ -468,7 +449,8 @@ def test_thoughts_are_shown_to_who_asks():
     shown = [{"text": "hmm", "thought": True}, {"text": "Yes"}]
     assert parts_of(write(*events, request=SHOWING)) == shown
     assert parts_of(write(*events)) == [{"text": "Yes"}]
-    assert [parts_of(c) for c in chunks(stream(*events, USAGE))] == [[{"text": "Yes"}], []]
+    told = [parts_of(c) for c in chunks(stream(*events, USAGE))]
+    assert told == [[{"text": "Ye"}], [{"text": "s"}]]
     assert parts_of(chunks(stream(*events, USAGE, request=SHOWING))[0]) == [
         {"text": "hm", "thought": True}
     ]
@@ -491,7 +473,7 @@ def test_a_broken_call_is_not_shown(reason, shown):
     assert parts_of(wire) == [{"text": "so"}]
     assert wire["candidates"][0]["finishReason"] == shown
     last = chunks(stream(*events, USAGE))[-1]
-    assert (parts_of(last), last["candidates"][0]["finishReason"]) == ([], shown)
+    assert (parts_of(last), last["candidates"][0]["finishReason"]) == ([{"text": "o"}], shown)
 
 
 def test_a_failed_answer_raises():
@@ -510,7 +492,7 @@ def test_a_stream_is_data_lines_in_ascii():
         assert chunk.startswith(b'data: {"candidates":')
         assert chunk.endswith(b"}\n\n")
         assert chunk.count(b"\n") == 2
-    assert parts_of(chunks(raw)[0]) == [{"text": text}]
+    assert "".join(parts_of(chunk)[0]["text"] for chunk in chunks(raw)) == text
 
 
 @given(st.text(max_size=40))
@@ -520,21 +502,43 @@ def test_ascii_json_is_the_same_json(text):
     assert json.loads(wire) == {"t": text}
 
 
-def test_one_call_a_chunk():
+def test_one_call_a_chunk_and_the_last_one_ends_the_stream():
     events = [*a_call(0, "f", ['{"a":', "1}"]), *a_call(1, "f", ["{}"]), Finish("tool_calls")]
     got = chunks(stream(TextDelta("ok"), *events, USAGE))
-    assert [len(parts_of(chunk)) for chunk in got] == [1, 1, 1, 0]
-    assert [p[0]["functionCall"]["args"] for p in map(parts_of, got[1:3])] == [{"a": 1}, {}]
+    assert [len(parts_of(chunk)) for chunk in got] == [1, 1, 1, 1]
+    assert "".join(parts_of(chunk)[0]["text"] for chunk in got[:2]) == "ok"
+    assert [p[0]["functionCall"]["args"] for p in map(parts_of, got[2:])] == [{"a": 1}, {}]
+    assert "finishReason" not in got[2]["candidates"][0]
+    assert got[3]["candidates"][0]["finishReason"] == "STOP"
 
 
-def test_usage_grows_and_the_finish_comes_last():
+def test_calls_share_a_chunk_for_sdks_that_read_only_the_last_one():
+    events = [*a_call(0, "f", ["{}"]), *a_call(1, "g", ["{}"]), Finish("tool_calls"), USAGE]
+    (only,) = chunks(stream(*events, request=ChatRequest("gpt-4o", [], joins_calls=True)))
+    assert [part["functionCall"]["name"] for part in parts_of(only)] == ["f", "g"]
+
+
+def test_every_chunk_has_a_part_and_no_text_is_empty():
+    """Chats of Google's SDKs forget a turn with an empty chunk, the oldest one with an empty text."""
+    for texts in (["a"], ["a", "b"], ["", "abc", ""], ["ab", "c"]):
+        got = chunks(stream(*map(TextDelta, texts), Finish("stop"), USAGE))
+        said = [parts_of(chunk) for chunk in got]
+        assert all(len(parts) == 1 and parts[0]["text"] for parts in said)
+        assert "".join(parts[0]["text"] for parts in said) == "".join(texts)
+
+
+def test_what_was_said_before_a_failure_is_told():
+    got = chunks(stream(TextDelta("abc"), StreamFailed("away")))
+    assert "".join(parts_of(chunk)[0]["text"] for chunk in got[:-1]) == "abc"
+    assert next(iter(got[-1])) == "error"
+
+
+def test_usage_comes_once_it_is_known_and_the_finish_last():
     got = chunks(stream(TextDelta("a"), TextDelta(""), TextDelta("b"), Finish("length"), USAGE))
-    assert len(got) == 3
-    totals = [chunk["usageMetadata"]["totalTokenCount"] for chunk in got]
-    assert totals == sorted(totals)
-    assert totals[-1] == 19
+    assert ["usageMetadata" in chunk for chunk in got] == [False, True]
+    assert got[-1]["usageMetadata"]["totalTokenCount"] == 19
     reasons = [chunk["candidates"][0].get("finishReason", "absent") for chunk in got]
-    assert reasons == ["absent", "absent", "MAX_TOKENS"]
+    assert reasons == ["absent", "MAX_TOKENS"]
     assert {(chunk["responseId"], chunk["modelVersion"]) for chunk in got} == {
         ("r1", "gpt-4o-2026")
     }

@@ -193,3 +193,7 @@ def test_instances_fit_whatever_the_schema(schema, salt):
     root = {"type": "object", "properties": {"it": schema}, "required": ["it"],
             "$defs": {"shared": shared}}  # fmt: skip
     assert fits(root, instance(root, salt=salt, words="some words"))
+
+
+def test_a_number_of_any_size_is_one():
+    assert instance({"type": "integer", "minimum": 10**400}) >= 10**400

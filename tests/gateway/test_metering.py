@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.catalog import Price
 from gateway.metering import Meter, cost_nano_usd, divide_half_even, estimate_tokens, format_usd
-from gateway.types import Usage
+from gateway.types import Started, Usage
 
 COUNTS = st.integers(0, 2**31)
 NANO = st.integers(0, 10**15)
@@ -109,6 +109,14 @@ def test_without_a_word_from_the_upstream_the_usage_is_estimated_and_says_so():
     usage, is_estimate = Meter(frames=7).final_usage(request_bytes=400)
     assert is_estimate
     assert (usage.input_tokens, usage.output_tokens) == (100, 7)
+
+
+def test_an_estimate_keeps_what_the_upstream_told_at_the_start():
+    meter = Meter(frames=7)
+    meter.start(Started("id", "m", input_tokens=1110))
+    usage, is_estimate = meter.final_usage(request_bytes=400)
+    assert is_estimate
+    assert (usage.input_tokens, usage.output_tokens) == (1110, 7)
 
 
 def test_an_estimate_of_a_whole_answer_comes_from_its_bytes():

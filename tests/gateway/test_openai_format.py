@@ -14,6 +14,7 @@ from gateway.errors import InvalidRequest, RequestTooLarge, UpstreamFailed
 from gateway.formats import openai
 from gateway.metering import Meter
 from gateway.types import (
+    PAUSE,
     ChatRequest,
     Finish,
     Message,
@@ -29,6 +30,7 @@ from gateway.types import (
     Usage,
     UsageReport,
 )
+from tests.gateway.targets import local_target
 
 DONE = b"data: [DONE]\n\n"
 
@@ -293,7 +295,15 @@ def test_a_finished_answer_needs_no_done():
 def test_silence_is_passed_on():
     half = wire(chunk({"content": "x"}), done=False)
     events = list(openai.read_stream([half, b"", wire(chunk({}, "stop"))]))
-    assert [type(e) for e in events] == [Started, TextDelta, Silence, Finish]
+    told = [type(event) for event in events if event != PAUSE]
+    assert told == [Started, TextDelta, Silence, Finish]
+
+
+def test_what_arrives_together_is_written_together():
+    together = [wire(chunk({"content": "a"}), chunk({"content": "b"}), done=False)]
+    events = openai.read_stream([*together, wire(chunk({}, "stop"))])
+    parts = list(openai.StreamWriter(ChatRequest("m", []), Meter()).write(events))
+    assert [part.count(b'"content":"') for part in parts[:1]] == [3]  # the role's chunk, a and b
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"choices":null}', b"null", b"<html>", b""])
@@ -400,7 +410,7 @@ def test_a_request_read_and_written_keeps_everything(turns, options):
     messages = [message for turn in turns for message in turn]
     body = {"model": "m", "messages": messages, **options}
     openai.check_request(body)
-    written = openai.write_request(openai.read_request(body), upstream_model="m")
+    written = openai.write_request(openai.read_request(body), local_target(quirks=frozenset()))
     assert [{**m, "content": joined(m["content"])} for m in written["messages"]] == [
         {**m, "content": joined(m["content"])} for m in messages
     ]
@@ -417,7 +427,7 @@ def test_a_request_read_and_written_keeps_everything(turns, options):
 def test_a_tool_choice_is_kept(choice):
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": TOOLS}
     written = openai.write_request(
-        openai.read_request({**body, "tool_choice": choice}), upstream_model="m"
+        openai.read_request({**body, "tool_choice": choice}), local_target()
     )
     assert written["tool_choice"] == choice
 
@@ -437,7 +447,7 @@ def test_legacy_functions_become_tools():
         "functions": [{"name": "f"}],
         "function_call": {"name": "f"},
     }
-    written = openai.write_request(openai.read_request(body), upstream_model="m")
+    written = openai.write_request(openai.read_request(body), local_target(quirks=frozenset()))
     assert written["tools"] == [{"type": "function", "function": {"name": "f"}}]
     assert written["tool_choice"] == {"type": "function", "function": {"name": "f"}}
     called, answer = written["messages"][1:]
@@ -448,9 +458,9 @@ def test_legacy_functions_become_tools():
 def test_developer_messages_become_system_ones_unless_understood():
     request = ChatRequest("m", [Message("developer", [Text("x")])])
     roles = [
-        openai.write_request(request, upstream_model="m", developer_role=known)["messages"][0]["role"]
-        for known in (False, True)
-    ]  # fmt: skip
+        openai.write_request(request, local_target(quirks=quirks))["messages"][0]["role"]
+        for quirks in (frozenset({"developer_as_system"}), frozenset())
+    ]
     assert roles == ["system", "developer"]
 
 
@@ -458,19 +468,14 @@ def test_streams_always_ask_for_usage():
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": True}
     request = openai.read_request(body)
     assert not request.include_usage
-    written = openai.write_request(request, upstream_model="m")
+    written = openai.write_request(request, local_target(quirks=frozenset()))
     assert written["stream_options"] == {"include_usage": True}
 
 
 def patch(body, upstream_model="m", defaults=None, quirks=()):
     raw = json.dumps(body).encode()
-    return raw, openai.patch_request(
-        raw,
-        body,
-        upstream_model=upstream_model,
-        defaults=defaults or {},
-        quirks=frozenset(quirks),
-    )
+    target = local_target(upstream_model=upstream_model, quirks=frozenset(quirks))
+    return raw, openai.patch_request(raw, body, target, defaults or {})
 
 
 BODY = {"model": "m", "messages": [{"role": "developer", "content": "x"}], "odd": {"a": 1}}

@@ -75,7 +75,7 @@ class Section:
 
 
 INTRO = (
-    "Chat, images and the Gemini methods behind one base URL and one key. "
+    "Chat, images, embeddings and the Gemini methods behind one base URL and one key. "
     "Requests and answers are JSON, and the SDKs that you have already work as they are."
 )
 
@@ -186,13 +186,12 @@ CHAT = Section(
             "Continues a conversation. The wire is OpenAI’s for every model, whoever runs it: "
             "GPT-4o, Claude Sonnet and Opus, Gemini 2.5 Pro, DeepSeek. A model that its provider "
             "has retired is answered by its successor, named as `served_by` in the header "
-            "`x-gateway-warnings`. Parameters that we don’t know are passed on; with "
-            "`x-gateway-strict: true` they are an error instead."
+            "`x-gateway-warnings`."
         ),
         Prose(
-            "Test keys reach every model. In this release live keys reach OpenAI, DeepSeek and the "
-            "OpenAI-compatible servers that the operator has connected; a live call to another "
-            "model answers `provider_not_configured`."
+            "Test keys reach every model, live keys those whose provider the operator has "
+            "connected: OpenAI, Anthropic, Google, DeepSeek, and OpenAI-compatible servers of "
+            "their own. A live call to another model answers `provider_not_configured`."
         ),
         Params(
             (
@@ -239,8 +238,33 @@ CHAT = Section(
             )
         ),
         Prose(
-            "Tools, `response_format`, `n`, `seed`, penalties and the other parameters of "
-            "OpenAI’s endpoint are understood as well."
+            "Tools, `response_format`, `n`, `seed`, penalties, `reasoning_effort` and the other "
+            "parameters of OpenAI’s endpoint are understood as well."
+        ),
+        Prose(
+            "### Models of other providers\n\n"
+            "Messages, pictures, documents, tools, JSON schemas, stop strings and reasoning are "
+            "translated for Claude, Gemini and DeepSeek models, and their answers back. Where a "
+            "model lacks something, you hear of it:\n\n"
+            "- Content that it can’t take, more answers than it gives, or tools that only another "
+            "provider runs: 400, naming the field.\n"
+            "- A parameter it lacks is left out, brought into its range, or done by the gateway "
+            "instead, and named in a header: `x-gateway-warnings: dropped=seed; "
+            "clamped=temperature:1; emulated=response_format`.\n"
+            "- With the request header `x-gateway-strict: true` each of these is a 400 "
+            "`unsupported_parameter` instead, and so are parameters that nobody knows.\n\n"
+            "What goes where, feature by feature: [Compatibility](/docs/compatibility)."
+        ),
+        Prose(
+            "### Reasoning\n\n"
+            "`reasoning_effort` (`none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`) works "
+            "for every model that reasons; the nearest effort that it knows is taken. What it "
+            "thought comes as `reasoning_content` beside `content`, in streams too, where the "
+            "provider tells it. Reasoning tokens are part of `completion_tokens`, and counted in "
+            "`completion_tokens_details.reasoning_tokens`.\n\n"
+            "Claude, Gemini and DeepSeek want their reasoning back when tools have answered. You "
+            "needn’t care: it is kept for a day under the id of the tool call, and restored when "
+            "the conversation goes on."
         ),
     ),
     (
@@ -494,6 +518,118 @@ console.log(image.data[0].url);""",
     ),
 )
 
+# ----------------------------------------------------------------------------- embeddings
+
+EMBEDDINGS = Section(
+    "embeddings",
+    "Embeddings",
+    (
+        Endpoint("POST", "/api/v1/embeddings"),
+        Prose(
+            "Turns texts into vectors: the closer two vectors, the closer the meanings of their "
+            "texts. Works with OpenAI’s and Google’s embedding models and with those of the "
+            "OpenAI-compatible servers that the operator has connected. Vectors of different "
+            "models can’t be compared.\n\n"
+            "A call counts once against the chat limit, however many texts it holds."
+        ),
+        Params(
+            (
+                Param(
+                    "model",
+                    "string",
+                    "An embedding model, for example `text-embedding-3-small` or "
+                    "`gemini-embedding-001`.",
+                    required=True,
+                ),
+                Param(
+                    "input",
+                    "string or array",
+                    "A text, or up to 2048 of them. None may be empty. OpenAI’s models and local "
+                    "ones also take lists of token numbers in place of texts.",
+                    required=True,
+                ),
+                Param(
+                    "encoding_format",
+                    "string",
+                    "`float` for numbers, `base64` for little-endian float32 in base64, which the "
+                    "SDKs ask for and decode by themselves.",
+                    default="float",
+                ),
+                Param(
+                    "dimensions",
+                    "integer",
+                    "The length of the vectors, if the model can shorten them. Without it they "
+                    "have the model’s own length.",
+                ),
+                Param("user", "string", "Your name for the end user. Google’s models drop it."),
+            )
+        ),
+    ),
+    (
+        Samples(
+            "Request",
+            {
+                "curl": """\
+curl %BASE%/api/v1/embeddings \\
+  -H "Authorization: Bearer YOUR_API_KEY" \\
+  -H "Content-Type: application/json" \\
+  -d '{
+    "model": "text-embedding-3-small",
+    "input": ["A signal box at dusk", "Rails in the evening"]
+  }'""",
+                "python": """\
+from openai import OpenAI
+
+client = OpenAI(base_url="%BASE%/api/v1", api_key="YOUR_API_KEY")
+
+answer = client.embeddings.create(
+    model="text-embedding-3-small",
+    input=["A signal box at dusk", "Rails in the evening"],
+)
+for item in answer.data:
+    print(item.index, len(item.embedding))""",
+                "node": """\
+import OpenAI from "openai";
+
+const client = new OpenAI({ baseURL: "%BASE%/api/v1", apiKey: "YOUR_API_KEY" });
+
+const answer = await client.embeddings.create({
+  model: "text-embedding-3-small",
+  input: ["A signal box at dusk", "Rails in the evening"],
+});
+for (const item of answer.data) {
+  console.log(item.index, item.embedding.length);
+}""",
+            },
+        ),
+        Code(
+            "Response",
+            "json",
+            """\
+{
+  "object": "list",
+  "data": [
+    {
+      "object": "embedding",
+      "index": 0,
+      "embedding": [0.0123, -0.0457, …]
+    },
+    {
+      "object": "embedding",
+      "index": 1,
+      "embedding": [0.0098, -0.0391, …]
+    }
+  ],
+  "model": "text-embedding-3-small",
+  "usage": {
+    "prompt_tokens": 9,
+    "total_tokens": 9
+  }
+}""",
+        ),
+    ),
+)
+
 # ----------------------------------------------------------------------------- models
 
 MODELS = Section(
@@ -565,8 +701,25 @@ GEMINI = Section(
             (
                 ("`:generateContent`", "One whole answer."),
                 ("`:streamGenerateContent`", "The same as a stream; add `?alt=sse` for events."),
-                ("`GET /api/v1beta/models`", "The models in Google’s shape."),
+                (
+                    "`:countTokens`",
+                    "How many tokens `contents`, or a whole `generateContentRequest`, would use. "
+                    "Counts against no limit and costs nothing.",
+                ),
+                ("`:embedContent`", "The vector of one `content`."),
+                ("`:batchEmbedContents`", "The vectors of several, in the order of `requests`."),
+                (
+                    "`GET /api/v1beta/models`",
+                    "The models in Google’s shape, 50 a page: `pageSize` (at most 1000) and "
+                    "`pageToken`, which is the last page’s `nextPageToken`.",
+                ),
             ),
+        ),
+        Prose(
+            "Every method answers under `/api/v1/models/…` as well. Google’s and Anthropic’s "
+            "models are counted by their makers; for other models `:countTokens` is an estimate, "
+            "and `x-gateway-warnings` says `emulated=countTokens`. `taskType` and `title` mean "
+            "something to Google’s embedding models only: others drop them and say so."
         ),
     ),
     (
@@ -657,8 +810,8 @@ RATE_LIMITS = Section(
             "the UTC minute. Past that the answer is `429` until the window resets. Rotating a "
             "key neither resets nor doubles its limit.\n\n"
             "A call that generates something counts once it is admitted, whatever comes of it. "
-            "Requests refused before that with a 4xx don’t count, nor do those that only list or "
-            "get something."
+            "Requests refused before that with a 4xx don’t count, nor do those that only list, "
+            "get or count something. Embeddings count as chat."
         ),
         Table(
             ("Plan", "Chat / min", "Images / min", "For whom"),
@@ -890,6 +1043,7 @@ SECTIONS = (
     CHAT,
     STREAMING,
     IMAGES,
+    EMBEDDINGS,
     MODELS,
     GEMINI,
     RATE_LIMITS,

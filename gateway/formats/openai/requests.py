@@ -1,13 +1,13 @@
-"""Chat Completions requests: checking, patching, reading and writing."""
+"""Chat Completions requests: checking and reading."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import orjson
-
 from gateway.formats.openai.schema import KNOWN_FIELDS, check_chat
+from gateway.formats.openai.unshared import account_for_unshared, unshared
+from gateway.losses import Losses
 from gateway.types import (
     JSON,
     ChatRequest,
@@ -18,7 +18,6 @@ from gateway.types import (
     Reasoning,
     Refusal,
     ResponseFormat,
-    Role,
     Text,
     Tool,
     ToolCall,
@@ -28,6 +27,8 @@ from gateway.types import (
 from gateway.validation import Problem
 
 NAME = "openai"
+MESSAGES = "openai.messages"
+"""A further place in `extra`: what is unshared in messages."""
 
 
 def check_request(body: JSON) -> None:
@@ -41,60 +42,6 @@ def check_request(body: JSON) -> None:
 def unknown_fields(body: JSON) -> list[str]:
     return [name for name in body if name not in KNOWN_FIELDS]
 
-
-def patch_request(
-    raw: bytes,
-    body: JSON,
-    *,
-    upstream_model: str,
-    defaults: Mapping[str, Any],
-    quirks: frozenset[str] = frozenset(),
-) -> bytes:
-    """The body for an upstream of this very format: the bytes as they came if nothing changes.
-
-    Sets the upstream's model name, asks for usage on streams (the tap needs it), lays `defaults`
-    under what the caller said, minds the provider's `quirks`, and drops top-level nulls, which mean
-    "default" everywhere.
-    """
-    changes: JSON = {}
-    for quirk in quirks & QUIRK_PATCHES.keys():
-        changes |= QUIRK_PATCHES[quirk](body)
-    if body["model"] != upstream_model:
-        changes["model"] = upstream_model
-    if body.get("stream"):
-        options = body.get("stream_options") or {}
-        if not options.get("include_usage"):
-            changes["stream_options"] = {**options, "include_usage": True}
-    for name, value in defaults.items():
-        if body.get(name) is None:
-            changes[name] = value
-    if not changes and None not in body.values():
-        return raw
-    patched = {**body, **changes}
-    return orjson.dumps({name: value for name, value in patched.items() if value is not None})
-
-
-def _developer_as_system(body: JSON) -> JSON:
-    if not any(message["role"] == "developer" for message in body["messages"]):
-        return {}
-    return {
-        "messages": [
-            {**message, "role": "system"} if message["role"] == "developer" else message
-            for message in body["messages"]
-        ]
-    }
-
-
-def _max_tokens(body: JSON) -> JSON:
-    limit = body.get("max_completion_tokens")
-    return {} if limit is None else {"max_tokens": limit, "max_completion_tokens": None}
-
-
-QUIRK_PATCHES: dict[str, Callable[[JSON], JSON]] = {
-    "developer_as_system": _developer_as_system,
-    "max_tokens": _max_tokens,
-}
-"""What a provider's quirk (`providers.QUIRKS`) changes in a body that otherwise passes through."""
 
 READ_DIRECTLY = (
     "temperature",
@@ -122,8 +69,33 @@ READ_SPECIALLY = frozenset(
         "functions",
         "function_call",
         "response_format",
+        "logprobs",
+        "top_logprobs",
+        "include_reasoning",
     }
 )
+ESSENTIAL = frozenset({"audio", "web_search_options", "tools", "tool_choice"})
+"""Fields of `extra` without which the answer would be another: refused where they can't be sent."""
+MEANINGLESS: dict[str, tuple[Any, ...]] = {
+    "store": (False,),
+    "metadata": ({},),
+    "logit_bias": ({},),
+    "service_tier": ("auto", "default"),
+    "verbosity": ("medium",),
+    "modalities": (["text"],),
+    "stream_options": ({"include_obfuscation": False},),
+}
+"""Values of fields of `extra` that say what is so anyway."""
+
+
+def account_for_extra(request: ChatRequest, losses: Losses) -> None:
+    """Name, or refuse, what no other format can say. Raises `InvalidRequest`."""
+    account_for_unshared(request.extra.get(MESSAGES, {}), losses)
+    for name, value in request.extra.get(NAME, {}).items():
+        if name in ESSENTIAL or (name == "modalities" and "audio" in value):
+            losses.refuse(name)
+        if value not in MEANINGLESS.get(name, ()):
+            losses.drop(name)
 
 
 def read_request(body: JSON) -> ChatRequest:
@@ -131,7 +103,10 @@ def read_request(body: JSON) -> ChatRequest:
     stop = body.get("stop")
     request = ChatRequest(
         model=body["model"],
-        messages=[_read_message(message) for message in body["messages"]],
+        messages=[
+            _read_message(message, f"messages[{place}]")
+            for place, message in enumerate(body["messages"])
+        ],
         stream=bool(body.get("stream")),
         include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
         max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
@@ -140,30 +115,56 @@ def read_request(body: JSON) -> ChatRequest:
         tools=_read_tools(body),
         tool_choice=_read_tool_choice(body),
         response_format=_read_response_format(body.get("response_format")),
+        logprobs=(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
     )
     for name in READ_DIRECTLY:
         setattr(request, name, body.get(name))
+    effort = request.reasoning_effort
+    request.shows_reasoning = bool(body.get("include_reasoning", effort not in (None, "none")))
     request.extra[NAME] = {
         name: value
         for name, value in body.items()
         if value is not None and name not in READ_SPECIALLY and name not in READ_DIRECTLY
     }
+    request.extra[NAME] |= _read_custom(body) | _read_stream_options(body)
+    request.extra[MESSAGES] = unshared(body["messages"])
     return request
 
 
-def _read_message(message: JSON) -> Message:
+def _read_custom(body: JSON) -> JSON:
+    """Tools with free text for input, and a choice among them: no other format has any."""
+    custom = [tool for tool in body.get("tools") or () if tool["type"] != "function"]
+    extra: JSON = {"tools": custom} if custom else {}
+    return {**extra, "tool_choice": body["tool_choice"]} if _chooses_custom(body) else extra
+
+
+def _chooses_custom(body: JSON) -> bool:
+    choice = body.get("tool_choice")
+    if not isinstance(choice, dict):
+        return False
+    named = [choice, *(choice.get("allowed_tools") or {}).get("tools", ())]
+    return any(one.get("type") == "custom" for one in named)
+
+
+def _read_stream_options(body: JSON) -> JSON:
+    options = dict(body.get("stream_options") or {})
+    options.pop("include_usage", None)
+    return {"stream_options": options} if options else {}
+
+
+def _read_message(message: JSON, where: str) -> Message:
     role = message["role"]
     parts: list[Part] = []
     if role in ("tool", "function"):
         parts.append(
             ToolResult(
                 call_id=message.get("tool_call_id") or message.get("name", ""),
-                content=_read_content(message.get("content")),
+                content=_read_content(message.get("content"), where),
                 name=message.get("name"),
             )
         )
         return Message("tool", parts)
-    content = _read_content(message.get("content"))
+    content = _read_content(message.get("content"), where)
     if role != "assistant":
         return Message(role, content, message.get("name"))
     return Message(
@@ -187,39 +188,71 @@ def _read_calls(message: JSON) -> Iterator[Part]:
         yield ToolCall(call["name"], call["name"], call["arguments"])
 
 
-def _read_content(content: Any) -> list[Part]:
+def _read_content(content: Any, where: str) -> list[Part]:
     if content is None:
         return []
     if isinstance(content, str):
         return [Text(content)]
-    return [PART_READERS[part["type"]](part) for part in content]
+    return [
+        PART_READERS[part["type"]](part, f"{where}.content[{place}]")
+        for place, part in enumerate(content)
+    ]
 
 
-def _read_image(part: JSON) -> Part:
+def _read_image(part: JSON, where: str) -> Part:
     url, detail = part["image_url"]["url"], part["image_url"].get("detail")
-    head, _, data = url[5:].partition(",")
-    if not url.startswith("data:") or not head.endswith(";base64"):
-        return Media("image", url=url, detail=detail)
-    return Media("image", data=data, mime_type=head.partition(";")[0], detail=detail)
+    found = data_url(url)
+    if found is None:
+        return Media("image", url=url, detail=detail, where=where)
+    return Media("image", data=found[1], mime_type=found[0], detail=detail, where=where)
 
 
-PART_READERS: dict[str, Callable[[JSON], Part]] = {
-    "text": lambda part: Text(part["text"]),
-    "refusal": lambda part: Refusal(part["refusal"]),
+def _read_file(part: JSON, where: str) -> Part:
+    """A document that came along; one that only its provider holds stays as it is."""
+    file = part["file"]
+    found = data_url(file.get("file_data") or "")
+    if found is None:
+        return Opaque(NAME, part, where)
+    mime_type, data = found
+    return Media("file", data=data, mime_type=mime_type, name=file.get("filename"), where=where)
+
+
+def data_url(url: str) -> tuple[str, str] | None:
+    """MIME type and base64 of a data URL, None for any other. White space in it is let pass."""
+    head, comma, data = url.partition(",")
+    words = [word.strip() for word in head[5:].split(";")]
+    if not comma or head[:5].lower() != "data:" or "base64" not in words:
+        return None
+    return words[0].lower() or "application/octet-stream", "".join(data.split())
+
+
+PART_READERS: dict[str, Callable[[JSON, str], Part]] = {
+    "text": lambda part, _: Text(part["text"]),
+    "refusal": lambda part, _: Refusal(part["refusal"]),
     "image_url": _read_image,
-    "input_audio": lambda part: Media(
+    "input_audio": lambda part, where: Media(
         "audio",
         data=part["input_audio"]["data"],
         mime_type="audio/" + part["input_audio"]["format"],
+        where=where,
     ),
-    "file": lambda part: Opaque(NAME, part),
+    "file": _read_file,
 }
 
 
 def _read_tool_call(call: JSON) -> ToolCall:
     if call["type"] == "custom":
         return ToolCall(call["id"], call["custom"]["name"], call["custom"]["input"])
-    return ToolCall(call["id"], call["function"]["name"], call["function"]["arguments"])
+    function = call["function"]
+    return ToolCall(call["id"], function["name"], function["arguments"], echoed_signature(call))
+
+
+def echoed_signature(call: JSON) -> str | None:
+    """Where Google's own OpenAI layer, and ours, carries the signature of a call."""
+    google = call.get("extra_content")
+    for name in ("google", "thought_signature"):
+        google = google.get(name) if isinstance(google, dict) else None
+    return google if isinstance(google, str) else None
 
 
 def _read_tools(body: JSON) -> list[Tool]:
@@ -232,7 +265,7 @@ def _read_tools(body: JSON) -> list[Tool]:
 
 def _read_tool_choice(body: JSON) -> ToolChoice | None:
     choice = body.get("tool_choice") or body.get("function_call")
-    if choice is None:
+    if choice is None or _chooses_custom(body):
         return None
     if isinstance(choice, str):
         return ToolChoice(choice)  # type: ignore[arg-type]  # the schema allows just the modes
@@ -251,125 +284,9 @@ def _read_response_format(wanted: JSON | None) -> ResponseFormat | None:
         return ResponseFormat(wanted["type"])
     spec = wanted["json_schema"]
     return ResponseFormat(
-        "json_schema", spec["name"], spec.get("schema"), spec.get("strict"), spec.get("description")
+        "json_schema",
+        spec["name"],
+        spec.get("schema"),
+        bool(spec.get("strict")),
+        spec.get("description"),
     )
-
-
-def write_request(
-    request: ChatRequest, *, upstream_model: str, developer_role: bool = False
-) -> JSON:
-    """The body for an OpenAI-compatible upstream that may not keep every rule.
-
-    `developer_role` False sends developer messages as system ones: most servers know no other.
-    """
-    body: JSON = {
-        "model": upstream_model,
-        "messages": [
-            wire for message in request.messages for wire in _write_message(message, developer_role)
-        ],
-        **request.extra.get(NAME, {}),
-    }
-    if request.stream:
-        body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
-    body |= {name: value for name in READ_DIRECTLY if (value := getattr(request, name)) is not None}
-    if request.max_tokens is not None:
-        body["max_tokens"] = request.max_tokens
-    if request.stop:
-        body["stop"] = request.stop
-    if request.n != 1:
-        body["n"] = request.n
-    if request.tools:
-        body["tools"] = [_write_tool(tool) for tool in request.tools]
-        if request.tool_choice:
-            body["tool_choice"] = _write_tool_choice(request.tool_choice)
-    if request.response_format and request.response_format.kind != "text":
-        body["response_format"] = _write_response_format(request.response_format)
-    return body
-
-
-def _write_message(message: Message, developer_role: bool) -> Iterator[JSON]:
-    results = [part for part in message.parts if isinstance(part, ToolResult)]
-    for result in results:
-        yield {
-            "role": "tool",
-            "tool_call_id": result.call_id,
-            "content": _write_content(result.content),
-        }
-    rest = [part for part in message.parts if not isinstance(part, ToolResult)]
-    if not rest and results:
-        return
-    role: Role = message.role
-    if role == "developer" and not developer_role:
-        role = "system"
-    wire: JSON = {"role": role, "content": _write_content(rest)}
-    if message.name:
-        wire["name"] = message.name
-    if reasoning := "".join(part.text for part in rest if isinstance(part, Reasoning)):
-        wire["reasoning_content"] = reasoning
-    calls = [part for part in rest if isinstance(part, ToolCall)]
-    if calls:
-        wire["content"] = wire["content"] or None
-        wire["tool_calls"] = [
-            {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
-            for c in calls
-        ]
-    yield wire
-
-
-def _write_content(parts: Sequence[Part]) -> str | list[JSON]:
-    """Plain text where possible: many servers know no part lists for system and tool."""
-    shown = [part for part in parts if isinstance(part, Text | Media | Refusal | Opaque)]
-    if all(isinstance(part, Text | Refusal) for part in shown):
-        return "".join(part.text for part in shown if isinstance(part, Text | Refusal))
-    return [_write_part(part) for part in shown]
-
-
-def _write_part(part: Part) -> JSON:
-    if isinstance(part, Opaque):
-        return part.value
-    if isinstance(part, Media):
-        return _write_media(part)
-    assert isinstance(part, Text | Refusal)
-    return {"type": "text", "text": part.text}
-
-
-def _write_media(media: Media) -> JSON:
-    if media.kind == "file" and media.data:
-        file = {"file_data": f"data:{media.mime_type};base64,{media.data}"}
-        return {"type": "file", "file": {**file, "filename": media.name or "document"}}
-    if media.kind == "audio":
-        sound = (media.mime_type or "audio/wav").removeprefix("audio/")
-        return {"type": "input_audio", "input_audio": {"data": media.data, "format": sound}}
-    url = media.url or f"data:{media.mime_type};base64,{media.data}"
-    image: JSON = {"url": url}
-    if media.detail:
-        image["detail"] = media.detail
-    return {"type": "image_url", "image_url": image}
-
-
-def _write_tool(tool: Tool) -> JSON:
-    function: JSON = {"name": tool.name}
-    for name in ("description", "parameters", "strict"):
-        if (value := getattr(tool, name)) is not None:
-            function[name] = value
-    return {"type": "function", "function": function}
-
-
-def _write_tool_choice(choice: ToolChoice) -> str | JSON:
-    if not choice.names:
-        return choice.mode
-    if choice.mode == "required" and len(choice.names) == 1:
-        return {"type": "function", "function": {"name": choice.names[0]}}
-    tools = [{"type": "function", "function": {"name": name}} for name in choice.names]
-    return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
-
-
-def _write_response_format(wanted: ResponseFormat) -> JSON:
-    if wanted.kind == "json_object":
-        return {"type": "json_object"}
-    spec: JSON = {"name": wanted.name or "answer"}
-    for name in ("description", "schema", "strict"):
-        if (value := getattr(wanted, name)) is not None:
-            spec[name] = value
-    return {"type": "json_schema", "json_schema": spec}

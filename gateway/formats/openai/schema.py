@@ -6,6 +6,7 @@ have extensions, and what would change the meaning is for them to refuse.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.types import JSON
@@ -76,6 +77,8 @@ def content(parts: dict[str, Rule]) -> Rule:
 
 
 TEXT_CONTENT = content({"text": TEXT_PART})
+TOOL_CONTENT = content({name: USER_PARTS[name] for name in ("text", "image_url")})
+"""Wider than OpenAI's own: pictures are told to each provider as it can take them."""
 TOOL_CALL = tagged(
     "type",
     {
@@ -130,7 +133,7 @@ MESSAGE = tagged(
         "user": obj({"content": content(USER_PARTS), "name": string()}, required=("content",)),
         "function": obj({"content": string(), "name": string()}, required=("name",)),
         "tool": obj(
-            {"content": TEXT_CONTENT, "tool_call_id": string(allow_empty=False)},
+            {"content": TOOL_CONTENT, "tool_call_id": string(allow_empty=False)},
             required=("content", "tool_call_id"),
         ),
         "developer": INSTRUCTION,
@@ -353,6 +356,11 @@ def _tool_answers(body: JSON) -> None:
             waiting = [call["id"] for call in message.get("tool_calls") or ()]
     if waiting:
         raise _unanswered(waiting)
+
+
+def calls_of(message: JSON) -> Sequence[Any]:
+    """The calls of a checked message: only the assistant makes any, and only its are checked."""
+    return message.get("tool_calls") or () if message["role"] == "assistant" else ()
 
 
 def _unanswered(ids: list[str]) -> Problem:

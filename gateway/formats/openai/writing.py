@@ -21,6 +21,7 @@ from gateway.types import (
     Finish,
     FinishReason,
     LogprobsDelta,
+    Pause,
     ReasoningDelta,
     RefusalDelta,
     Silence,
@@ -41,6 +42,8 @@ WIRE_REASONS: dict[FinishReason, str] = {
     "error": "stop",
     "other": "stop",
 }
+QUIET = 9.5
+"""Seconds without a write after which an upstream's own sign of life is passed on."""
 LINE_ENDERS = (
     (b"\xe2\x80\xa8", b"\\u2028"),
     (b"\xe2\x80\xa9", b"\\u2029"),
@@ -93,13 +96,14 @@ def write_response(events: Iterable[Event], request: ChatRequest, meter: Meter) 
         if isinstance(event, Started):
             started = event
         elif isinstance(event, UsageReport):
-            meter.usage = usage = event.usage
+            usage = event.usage
+            meter.count(event)
         elif isinstance(event, StreamFailed):
             raise UpstreamFailed(event.message, reason=event.reason, retry_after=1)
-        elif not isinstance(event, Silence):
+        elif not isinstance(event, Silence | Pause):
             meter.frames += 1
             _fold(answers.setdefault(event.choice, _Answer()), event)
-    meter.upstream_model = started.model
+    meter.start(started)
     if answers:
         meter.finish_reason = answers[min(answers)].reason
     return {
@@ -107,7 +111,7 @@ def write_response(events: Iterable[Event], request: ChatRequest, meter: Meter) 
         "object": "chat.completion",
         "created": started.created or int(time.time()),
         "model": started.model or request.model,
-        "choices": [answers[index].wire(index) for index in sorted(answers)],
+        "choices": [answers[index].wire(place) for place, index in enumerate(sorted(answers))],
         "usage": write_usage(usage),
         "system_fingerprint": started.fingerprint,
     }
@@ -121,9 +125,8 @@ def _fold(answer: _Answer, event: Event) -> None:
             answer.reasoning.append(text)
         case RefusalDelta(text=text):
             answer.refusal.append(text)
-        case ToolCallStart(id=id_, name=name):
-            function = {"name": name, "arguments": ""}
-            answer.calls.append({"id": id_, "type": "function", "function": function})
+        case ToolCallStart():
+            answer.calls.append(_begun_call(event))
         case ToolCallDelta(index=index, arguments=arguments):
             answer.calls[index]["function"]["arguments"] += arguments
         case LogprobsDelta(content=content):
@@ -143,31 +146,47 @@ class StreamWriter:
         self._request = request
         self._meter = meter
         self._wants_usage = request.include_usage
-        self._begun: set[int] = set()
+        self._places: dict[int, int] = {}
+        self._written = time.monotonic()
         self._usage: Usage | None = None
         self._head = b""
+        self._text_ends: dict[int, tuple[bytes, bytes]] = {}
         self._tail = b',"usage":null}' if self._wants_usage else b"}"
 
     def write(self, events: Iterable[Event]) -> Iterator[bytes]:
-        """Chunks for events; ends with `[DONE]`, or with an error event and nothing after it."""
+        """Chunks for events; ends with `[DONE]`, or with an error event and nothing after it.
+
+        What arrived together goes out together: a write costs more than a chunk.
+        """
+        waiting: list[bytes] = []
         for event in events:
-            if isinstance(event, Started):
+            if isinstance(event, Pause):
+                if waiting:
+                    self._written = time.monotonic()
+                    yield b"".join(waiting)
+                    waiting.clear()
+            elif isinstance(event, Started):
                 self._start(event)
             elif isinstance(event, UsageReport):
-                self._meter.usage = self._usage = event.usage
+                self._usage = event.usage
+                self._meter.count(event)
             elif isinstance(event, Silence):
-                yield sse.KEEP_ALIVE
+                if not event.is_hint or time.monotonic() - self._written > QUIET:
+                    self._written = time.monotonic()
+                    yield sse.KEEP_ALIVE
             elif isinstance(event, StreamFailed):
+                if waiting:
+                    yield b"".join(waiting)
                 self._meter.failed = event.reason or event.message
                 yield error_event(UpstreamFailed(event.message, reason=event.reason))
                 return
             else:
                 self._meter.frames += 1
-                yield self._chunk(event)
-        yield self._end()
+                waiting.append(self._chunk(event))
+        yield b"".join([*waiting, self._end()])
 
     def _start(self, started: Started) -> None:
-        self._meter.upstream_model = started.model
+        self._meter.start(started)
         head = {
             "id": completion_id(started.id),
             "object": "chat.completion.chunk",
@@ -179,10 +198,15 @@ class StreamWriter:
         self._head = b"data: " + _dumps(head)[:-1] + b',"choices":['
 
     def _chunk(self, event: Event) -> bytes:
-        choice: int = event.choice  # type: ignore[union-attr]  # all that reach here have one
+        if isinstance(event, TextDelta) and (ends := self._text_ends.get(event.choice)):
+            return ends[0] + _dumps(event.text) + ends[1]  # nearly every chunk, so a short cut
+        index: int = event.choice  # type: ignore[union-attr]  # all that reach here have one
+        choice = self._places.get(index, len(self._places))  # SDKs want them in order
         opening = b""
-        if choice not in self._begun:
-            self._begun.add(choice)
+        if index not in self._places:
+            self._places[index] = choice
+            before, _, after = self._wire(choice, {"content": ""}, None, None).partition(b'""')
+            self._text_ends[index] = (before, after)
             content = None if isinstance(event, ToolCallStart) else ""
             opening = self._wire(
                 choice, {"role": "assistant", "content": content, "refusal": None}, None, None
@@ -212,6 +236,18 @@ class StreamWriter:
         return self._head + b'],"usage":' + usage + b"}\n\n" + sse.DONE
 
 
+def _begun_call(start: ToolCallStart) -> JSON:
+    call: JSON = {
+        "id": start.id,
+        "type": "function",
+        "function": {"name": start.name, "arguments": ""},
+    }
+    if start.signature:
+        # Where Google's own OpenAI layer carries it; our reader finds it there again.
+        call["extra_content"] = {"google": {"thought_signature": start.signature}}
+    return call
+
+
 def _delta(event: Event) -> JSON:
     match event:
         case TextDelta(text=text):
@@ -220,13 +256,8 @@ def _delta(event: Event) -> JSON:
             return {"reasoning_content": text}
         case RefusalDelta(text=text):
             return {"refusal": text}
-        case ToolCallStart(index=index, id=id_, name=name):
-            function = {"name": name, "arguments": ""}
-            return {
-                "tool_calls": [
-                    {"index": index, "id": id_, "type": "function", "function": function}
-                ]
-            }
+        case ToolCallStart(index=index):
+            return {"tool_calls": [{"index": index, **_begun_call(event)}]}
         case ToolCallDelta(index=index, arguments=arguments):
             return {"tool_calls": [{"index": index, "function": {"arguments": arguments}}]}
     return {}
