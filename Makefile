@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+SDKS := $(VENV)-openai1/.ready $(VENV)-genai1/.ready tests/node/.ready
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
@@ -17,7 +18,7 @@ run: $(VENV)/.runtime ## Set up everything and serve on http://127.0.0.1:8000
 
 venv: $(VENV)/.runtime ## The set-up alone
 
-test: $(VENV)/.dev $(VENV)-openai1/.ready tests/node/.ready ## Lint, types and the whole suite
+test: $(VENV)/.dev $(SDKS) ## Lint, types and the whole suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,7 +29,7 @@ check: $(VENV)/.dev ## Lint and types alone
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-prove: $(VENV)/.dev $(VENV)-openai1/.ready tests/node/.ready ## The suite at full size
+prove: $(VENV)/.dev $(SDKS) ## The suite at full size
 	PROVE=1 $(BIN)/pytest
 
 bench: $(VENV)/.runtime ## Measure against the upstream itself and a bare proxy
@@ -38,6 +39,7 @@ lock: $(VENV)/.dev ## Renew the hashed requirements from the .in files
 	$(COMPILE) -o requirements.txt requirements.in
 	$(COMPILE) -o requirements-dev.txt requirements-dev.in
 	$(COMPILE) -o tests/requirements-openai1.txt tests/requirements-openai1.in
+	$(COMPILE) -o tests/requirements-genai1.txt tests/requirements-genai1.in
 
 # ---------------------------------------------------------------- environments, made once each
 
@@ -52,11 +54,11 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	$(PIP) install --quiet --require-hashes -r requirements-dev.txt
 	@touch $@
 
-# An older line of the OpenAI SDK, which excludes the newest one.
-$(VENV)-openai1/.ready: tests/requirements-openai1.txt
-	$(PYTHON) -m venv $(VENV)-openai1
-	$(VENV)-openai1/bin/python -m pip --disable-pip-version-check install --quiet \
-		--require-hashes -r tests/requirements-openai1.txt
+# Older lines of the SDKs, which exclude the newest ones.
+$(VENV)-%/.ready: tests/requirements-%.txt
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip --disable-pip-version-check install --quiet \
+		--require-hashes -r $<
 	@touch $@
 
 # Without node and npm the tests that need them say so and are skipped, except under CI=true.
