@@ -23,6 +23,7 @@ document.addEventListener("securitypolicyviolation",
 PAGES = [
     "/",
     "/docs",
+    "/docs/compatibility",
     "/login",
     "/signup",
     "/nothing-here",

@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
-from blueprints.console.docs import content
+from blueprints.console.docs import compatibility, content
 from gateway import simulator
 from models.plans import SHIPPED_PLANS
 
-PUBLIC = ["/", "/signup", "/login", "/docs", "/docs/api"]
+PUBLIC = ["/", "/signup", "/login", "/docs", "/docs/api", "/docs/compatibility"]
 PRIVATE = ["/console", "/console/keys", "/console/keys/new", "/console/usage", "/console/confirm"]
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -275,3 +276,23 @@ def test_nothing_of_the_console_runs_around_api_requests(app, ada):
 
 def test_a_session_is_no_api_key(ada):
     assert ada.get("/api/v1/models").status_code == 401
+
+
+def test_the_table_of_what_works_says_the_same_as_a_page_and_as_markdown(browser):
+    page, markdown = browser.get("/docs/compatibility").text, browser.get("/docs/compatibility.md")
+    assert markdown.mimetype == "text/markdown"
+    found = compatibility.load()
+    assert len(found.providers) == 5 and sum(len(group.rows) for group in found.groups) > 30
+    for group in found.groups:
+        for row in group.rows:
+            cells = " | ".join(cell.text for cell in row.cells)
+            assert f"| {row.feature} | {cells} |" in markdown.text
+            assert str(escape(row.feature)) in page
+            assert all(str(escape(note)) in page for note in row.notes)
+    assert page.count(">No</span>") == sum(
+        level == "no"
+        for g in found.groups
+        for r in g.rows
+        for c in r.cells
+        for _, level in c.levels
+    )

@@ -1,4 +1,4 @@
-"""The API reference: public, the same for everybody, as a page and as Markdown."""
+"""The API reference and what works where: public, as pages and as Markdown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask import Blueprint, Response, current_app, render_template
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from blueprints.console.docs import content, markdown
+from blueprints.console.docs import compatibility, content, markdown
 from blueprints.console.highlight import highlight
 from blueprints.console.snippets import LABELS, Sample
 
@@ -37,6 +37,24 @@ def reference():
 @bp.get("/docs.md")
 def reference_markdown():
     return text(markdown.write_reference(public_url()), "text/markdown")
+
+
+@bp.get("/docs/compatibility")
+def compatibility_table():
+    page = render_template(
+        "docs/compatibility.html",
+        found=compatibility.load(),
+        intro=compatibility.INTRO,
+        legend=compatibility.LEGEND,
+        words=compatibility.WORDS,
+        prose=prose,
+    )
+    return page, {"Cache-Control": "private, no-cache", "Link": '</llms.txt>; rel="describedby"'}
+
+
+@bp.get("/docs/compatibility.md")
+def compatibility_markdown():
+    return text(compatibility.write_markdown(public_url()), "text/markdown")
 
 
 @bp.get("/llms.txt")

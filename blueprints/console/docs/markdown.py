@@ -30,7 +30,8 @@ def write_index(base_url: str) -> str:
         f"# Switchyard\n\n> {content.INTRO}\n\n"
         f"The OpenAI-compatible base URL is {base_url}/api/v1. "
         f"Google’s SDKs use {base_url}/api.\n\n"
-        f"## Docs\n\n- [API reference]({base_url}/docs.md): everything on one page\n\n"
+        f"## Docs\n\n- [API reference]({base_url}/docs.md): everything on one page\n"
+        f"- [Compatibility]({base_url}/docs/compatibility.md): what works with which provider\n\n"
         f"## Sections of the reference\n\n{sections}\n"
     )
 
