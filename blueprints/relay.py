@@ -227,6 +227,7 @@ def respond(ledger: Entry, send: Callable[[], Reply]) -> ApiResponse:
         watch.stop()
         ours = gateway_error(error)
         ledger.fail(ours)
+        ours.extra_headers = _failure_headers(ledger)
         raise ours from error
     except BaseException:
         ledger.settle(500, "interrupted")
@@ -262,6 +263,13 @@ def _gateway_headers(reply: Reply, mode: str) -> list[tuple[str, str]]:
     if reply.warnings:
         headers.append(("x-gateway-warnings", "; ".join(reply.warnings)))
     return headers
+
+
+def _failure_headers(ledger: Entry) -> list[tuple[str, str]]:
+    """Who failed, where somebody was asked."""
+    if ledger.reply is None:
+        return [("x-gateway-mode", ledger.mode)]
+    return _gateway_headers(ledger.reply, ledger.mode)
 
 
 class Stream:
@@ -426,6 +434,8 @@ class Entry:
 
     def fail(self, error: GatewayError) -> None:
         self.meter.failed = getattr(error, "reason", None) or error.message
+        if error.provider is not None:
+            self.reply = Reply(error.provider, self.meter, attempts=error.attempts)
         self.settle(error.status, "failed", error.code)
 
     def settle(self, status: int, outcome: str, code: str | None = None) -> int:

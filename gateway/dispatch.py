@@ -24,7 +24,7 @@ from gateway.finishing import REMEMBERED_FORMATS, finished
 from gateway.formats import anthropic, gemini, openai
 from gateway.images import Picture
 from gateway.losses import Losses
-from gateway.metering import Meter
+from gateway.metering import Meter, estimate_tokens
 from gateway.providers import ROWS, Provider, unconfigured
 from gateway.reasoning import Memory
 from gateway.target import Target
@@ -138,10 +138,14 @@ class Dispatcher:
             return self._simulate(call, meter)
         way = self._way(call, meter)
         passes = way.upstream is call.format and way.provider.exact
-        if passes and call.format.can_pass(call.body, way.target):
-            self._pass_through(way)
-        else:
-            self._translate(way)
+        try:
+            if passes and call.format.can_pass(call.body, way.target):
+                self._pass_through(way)
+            else:
+                self._translate(way)
+        except GatewayError as error:
+            error.provider, error.attempts = way.provider.name, way.reply.attempts
+            raise
         way.reply.warnings += way.target.losses.warnings()
         return way.reply
 
@@ -181,6 +185,7 @@ class Dispatcher:
     def _translate(self, way: _Way) -> None:
         call, target, meter = way.call, way.target, way.reply.meter
         request = call.format.read_request(call.body)
+        target.losses.rename(request.names)
         if way.upstream is not call.format:
             call.format.account_for_extra(request, target.losses)
         if way.upstream.NEEDS_MEDIA_DATA:
@@ -201,7 +206,8 @@ class Dispatcher:
         """Send a written request and write its answer anew."""
         provider, upstream, target = way.provider, way.upstream, way.target
         path = way.path(target.streams)
-        exchange = self._post(way.deployment, provider, orjson.dumps(wire), path)
+        body = orjson.dumps(wire)
+        exchange = self._post(way.deployment, provider, body, path)
         events: Iterator[Event]
         if target.streams:
             chunks = self._stream(exchange, provider, upstream, way.reply.meter)
@@ -214,6 +220,7 @@ class Dispatcher:
             choices=request.n,
             vendor=keeper_of(provider),
             seals=way.call.format.SEALS_REASONING,
+            input_tokens=estimate_tokens(len(body)),
         )
         self._write(way.call, request, events, way.reply)
 
@@ -387,7 +394,8 @@ def _tapped(chunks: Iterator[bytes], call: Call, meter: Meter) -> Iterator[bytes
     try:
         for data in chunks:
             if not data:
-                yield sse.KEEP_ALIVE
+                if tap.keep_alive:
+                    yield tap.keep_alive
                 continue
             events = splitter.feed(data)
             if not events:
@@ -405,6 +413,8 @@ def _tapped(chunks: Iterator[bytes], call: Call, meter: Meter) -> Iterator[bytes
         if not meter.is_done:
             raise failed(tap.error or "the stream ended before the answer did")
     finally:
+        if not meter.is_done:
+            tap.leave()
         chunks.close()  # type: ignore[attr-defined]  # a generator
 
 

@@ -24,7 +24,11 @@ from typing import ClassVar
 
 
 class GatewayError(Exception):
-    """An error with a wire shape. `retry_after` is in seconds."""
+    """An error with a wire shape. `retry_after` is in seconds.
+
+    `provider` is who had the call when it failed, after so many `attempts`; None where nobody had.
+    `extra_headers` go out with the answer.
+    """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "internal_server_error"
@@ -45,10 +49,13 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.should_retry = should_retry
+        self.provider: str | None = None
+        self.attempts = 0
+        self.extra_headers: list[tuple[str, str]] = []
 
     def headers(self) -> list[tuple[str, str]]:
-        """The headers that tell an SDK whether and when to try again."""
-        pairs: list[tuple[str, str]] = []
+        """The headers that tell an SDK whether and when to try again, and who failed."""
+        pairs = [*self.extra_headers]
         if self.retry_after is not None:
             pairs.append(("Retry-After", str(self.retry_after)))
         if self.should_retry is not None:

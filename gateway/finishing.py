@@ -33,9 +33,17 @@ CHARACTERS_PER_TOKEN = 4
 
 
 def finished(
-    events: Iterator[Event], target: Target, *, choices: int, vendor: str | None, seals: bool
+    events: Iterator[Event],
+    target: Target,
+    *,
+    choices: int,
+    vendor: str | None,
+    seals: bool,
+    input_tokens: int = 0,
 ) -> Iterator[Event]:
     """The events of so many `choices` as the caller should get them.
+
+    `input_tokens` is what the request is thought to be, for a stream that ends before it says so.
 
     `vendor` names whose reasoning state has to be kept, None for nobody's; `seals` says that it
     also travels in the signature of the first call.
@@ -47,7 +55,8 @@ def finished(
     if target.unfences:
         events = unfenced(events)
     if target.cut_at:
-        events = cut(events, target.cut_at, choices)
+        asked = input_tokens if target.streams else None
+        events = cut(events, target.cut_at, choices, input_tokens=asked)
     return events
 
 
@@ -131,10 +140,10 @@ class _Cutter:
     def feed(self, text: str) -> str:
         """What may go out now."""
         text = self.held + text
-        found = [at for stop in self.stops if (at := text.find(stop)) >= 0]
-        if found:
+        found = [(at + len(stop), at) for stop in self.stops if (at := text.find(stop)) >= 0]
+        if found:  # the first to be complete counts, however reads fell
             self.is_cut = True
-            return self._out(text[: min(found)], "")
+            return self._out(text[: min(found)[1]], "")
         keep = max(
             (n for stop in self.stops for n in range(1, len(stop)) if text.endswith(stop[:n])),
             default=0,
@@ -147,17 +156,20 @@ class _Cutter:
         return text
 
 
-def cut(events: Iterator[Event], stops: list[str], choices: int = 1) -> Iterator[Event]:
+def cut(
+    events: Iterator[Event], stops: list[str], choices: int = 1, *, input_tokens: int | None = 0
+) -> Iterator[Event]:
     """Each of so many answers up to the first stop string in its text; then the upstream is let go.
 
-    Reasoning and tool arguments are never searched. What a cut stream used is partly an estimate.
+    Reasoning and tool arguments are never searched. What a cut stream used is partly an estimate,
+    from `input_tokens` where it did not say; None means that the answer is whole, its usage in it.
     """
     cutters: dict[int, _Cutter] = {}
-    usage = Usage()
+    usage = Usage(input_tokens or 0)
     try:
         for event in events:
             if isinstance(event, Started):
-                usage.input_tokens = event.input_tokens or 0
+                usage.input_tokens = event.input_tokens or usage.input_tokens
             if isinstance(event, UsageReport | Silence) or not hasattr(event, "choice"):
                 yield event
                 continue
@@ -165,6 +177,9 @@ def cut(events: Iterator[Event], stops: list[str], choices: int = 1) -> Iterator
             if not cutter.is_cut:
                 yield from _through(cutter, event)
             if sum(cutter.is_cut for cutter in cutters.values()) == choices:
+                if input_tokens is None:
+                    yield from (rest for rest in events if isinstance(rest, UsageReport))
+                    return
                 said = sum(c.said for c in cutters.values())
                 usage.output_tokens = max(1, -(-said // CHARACTERS_PER_TOKEN))
                 yield UsageReport(usage, is_estimate=True)
@@ -191,8 +206,8 @@ def _through(cutter: _Cutter, event: Event) -> Iterator[Event]:
 
 # ----------------------------------------------------------------------------- code fences
 
-FENCE_OPEN = re.compile(r"\s*```[a-zA-Z]*[ \t]*\n")
-FENCE_START = re.compile(r"\s*(`{0,2}|```[a-zA-Z]*[ \t]*)$")
+FENCE_OPEN = re.compile(r"\s*```[a-zA-Z]*[ \t\r]*\n")
+FENCE_START = re.compile(r"\s*(`{0,2}|```[a-zA-Z]*[ \t\r]*)")
 """What may still become an opening fence."""
 TAIL = 16
 """Characters that are held back at the end: a closing fence with some white space."""
@@ -213,7 +228,7 @@ class _Unfencer:
             opened = FENCE_OPEN.match(self.held)
             if opened:
                 self.is_fenced, self.held = True, self.held[opened.end() :]
-        keep = TAIL if self.is_fenced else 0
+        keep = min(TAIL, len(self.held)) if self.is_fenced else 0
         out, self.held = self.held[: len(self.held) - keep], self.held[len(self.held) - keep :]
         return out
 

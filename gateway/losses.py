@@ -38,6 +38,11 @@ class Losses:
         self._is_strict = is_strict
         self._found: dict[str, dict[str, None]] = {"dropped": {}, "clamped": {}, "emulated": {}}
 
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Learn what this caller calls a parameter that has several names."""
+        if names:
+            self._names = {**self._names, **names}
+
     def drop(self, parameter: str) -> None:
         """The target has nothing like it. Raises `InvalidRequest` for a strict caller."""
         if self._is_strict:
@@ -87,8 +92,8 @@ class Losses:
         return self.name(parameter).rpartition(".")[2]
 
     def _note(self, kind: str, what: str) -> None:
-        if sum(map(len, self._found[kind])) + len(what) < MAX_HEADER // 3:
-            self._found[kind][header_safe(what)] = None
+        has_room = sum(map(len, self._found[kind])) + len(what) < MAX_HEADER // 3
+        self._found[kind][header_safe(what) if has_room else "..."] = None
 
 
 def header_safe(text: str) -> str:

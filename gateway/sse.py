@@ -118,5 +118,20 @@ def without_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
+LINE_ENDERS = (
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+    (b"\xc2\x85", b"\\u0085"),
+)
+
+
+def on_one_line(data: bytes) -> bytes:
+    """JSON whose strings hold none of the characters that line iterators of clients cut at."""
+    for raw, escaped in LINE_ENDERS:
+        if raw in data:
+            data = data.replace(raw, escaped)
+    return data
+
+
 def event(payload: bytes) -> bytes:
     return b"data: " + payload + b"\n\n"

@@ -136,6 +136,7 @@ class ChatRequest:
     `logprobs` is the number of alternatives asked for with each token, 0 for none beside the token
     itself. `shows_reasoning` says that the caller wants to read what the model thought,
     `joins_calls` that the caller's SDK looks for tool calls in the last event of a stream only.
+    `names` says what the caller called a field that has several names.
     """
 
     model: str
@@ -161,6 +162,7 @@ class ChatRequest:
     shows_reasoning: bool = False
     joins_calls: bool = False
     user: str | None = None
+    names: dict[str, str] = field(default_factory=dict)
     extra: dict[str, JSON] = field(default_factory=dict)
 
 

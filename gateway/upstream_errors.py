@@ -49,7 +49,8 @@ CODES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """What a 400 is about where its provider has no code for it."""
 ACCOUNT = re.compile(
-    r"credit balance is too low|spend limit|usage limits?\b.*(reached|specified)|billing|"
+    r"credit balance is too low|spend limit|reached your (specified )?API usage limits|"
+    r"usage limits?\b.*(reached|specified)|billing|"
     r"api[ _]key not valid|API_KEY_INVALID|api key expired|location is not supported",
     re.IGNORECASE,
 )

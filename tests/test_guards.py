@@ -45,6 +45,8 @@ PUBLIC = {
     "console.site.signup",
     "console.site.create_account",
     "console.site.theme",
+    "console.docs.compatibility_markdown",
+    "console.docs.compatibility_table",
     "console.docs.llms",
     "console.docs.reference",
     "console.docs.reference_markdown",

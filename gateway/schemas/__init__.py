@@ -23,6 +23,7 @@ from gateway.validation import Problem
 __all__ = [
     "Adapted",
     "closed",
+    "described",
     "fits_anthropic_strict",
     "for_anthropic_format",
     "for_anthropic_tool",
@@ -46,6 +47,14 @@ class Adapted:
 
     schema: JSON | None
     lost: list[str]
+
+
+def described(schema: JSON, description: str | None) -> JSON:
+    """The schema with a further description, which says what it is for."""
+    if not description:
+        return schema
+    words = [text for text in (description, schema.get("description")) if text]
+    return {**schema, "description": "\n".join(words)}
 
 
 def for_gemini(schema: JSON | None, *, is_tool: bool) -> Adapted:

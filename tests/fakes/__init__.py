@@ -9,6 +9,7 @@ test find its own requests again (see `server`).
     shapes     the shapes of JSON bodies: types, bounds, no unknown names
     openai     OpenAI, DeepSeek and local servers: /v1/chat/completions, /v1/images/generations,
                /v1/embeddings
+    compatible what those three refuse beyond that, each for itself (for tests without a server)
     anthropic  Claude: /v1/messages, /v1/messages/count_tokens
     gemini     Gemini: /v1beta/models/MODEL:METHOD
     faults     the scenarios that fail, the same for every dialect

@@ -169,12 +169,13 @@ class Completion(openai.Chat):
 
     def _call(self, name: str, place: int) -> JSON:
         """Ids are new in every turn. Without arguments some servers say "", others {}."""
-        stem = signatures.digest(self.body["messages"])[:16]
+        is_first = not any(message.get("tool_calls") for message in self.body["messages"])
+        stem = "abc" if is_first else signatures.digest(self.body["messages"])[:16]
         given = json.dumps({"city": CITIES[place]}, ensure_ascii=False)
         if self.scenario == "zeroarg":
             given = "" if self.credential == LOCAL_KEY else "{}"
         function = {"name": name, "arguments": given}
-        return {"id": f"call_{stem}{place}", "type": "function", "function": function}
+        return {"id": f"call_{place}{stem}", "type": "function", "function": function}
 
     @property
     def _thoughts(self) -> list[str]:
@@ -230,10 +231,11 @@ class Completion(openai.Chat):
             "total_tokens": prompt + completion,
             "completion_tokens_details": {"reasoning_tokens": thoughts},
         }
+        usage["prompt_tokens_details"] = {"cached_tokens": cached}
         if self.credential == DEEPSEEK_KEY:
             misses = {"prompt_cache_miss_tokens": prompt - cached}
             return usage | {"prompt_cache_hit_tokens": cached} | misses
-        return usage | {"prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0}}
+        return usage
 
     def whole(self) -> JSON:
         message: JSON = {"role": "assistant", "content": "".join(self._texts)}

@@ -757,10 +757,6 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
 CASES = tuple(case for cases in GROUPS.values() for case in cases)
 
 NO: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "image": (
-        ("openai>deepseek-chat", r"messages\[0\]\.content\[1\]"),
-        ("gemini>deepseek-chat", r"contents\[0\]\.parts\[1\]"),
-    ),
     "pdf": (
         ("openai>deepseek.*", r"messages\[0\]\.content\[1\]"),
         ("gemini>deepseek.*", r"contents\[0\]\.parts\[1\]"),
@@ -780,8 +776,6 @@ NO: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("gemini>gpt-5", "logprobs"),
     ),
     "result-image": (
-        ("openai>deepseek-chat", r"messages\[2\]\.content\[1\]"),
-        ("gemini>deepseek-chat", r"contents\[2\]\.parts\[0\]"),
         ("gemini>gemini-2.5.*", "Multimodal function responses are not supported for this model."),
     ),
     "schema-tools": (("gemini>gemini-2.5.*", "Function calling with a response mime type.*"),),

@@ -743,7 +743,6 @@ CASES = [
 ]
 
 
-@pytest.mark.xfail(reason="Losses knows one name for each field, whichever the caller used")
 @pytest.mark.parametrize(("format_", "path", "fields"), [
     (openai, "max_completion_tokens", {"max_completion_tokens": 9_999_999}),
     (openai, "function_call", {"functions": [TOOLS[0]["function"]], "function_call": {"name": "f"}}),
@@ -754,11 +753,6 @@ def test_a_strict_caller_hears_the_very_name_that_it_used(format_, path, fields)
     seen = outcome(format_, fields, "claude-opus-5-5", is_strict=True)
     assert seen.error.param == path
 
-
-KNOWN_FAULTS: Mapping[str, tuple[str, ...]] = {
-    "response_format.json_schema.description": ("anthropic",),  # what the answer is for
-}
-"""Parameters that are lost silently by the writers of these formats, until somebody mends it."""
 
 # ----------------------------------------------------------------------------- the walk
 
@@ -800,10 +794,7 @@ def describe(seen):
 
 def faults(format_, row, find) -> dict[str, str]:
     """What is wrong with a row, by upstream."""
-    exempt = KNOWN_FAULTS.get(row.path, ())
-    found = {
-        upstream: find(upstream) for upstream in UPSTREAMS if spoken_by(upstream) not in exempt
-    }
+    found = {upstream: find(upstream) for upstream in UPSTREAMS}
     return {upstream: fault for upstream, fault in found.items() if fault}
 
 
@@ -826,18 +817,6 @@ def test_a_strict_caller_gets_an_error_for_each_warning(format_, row):
         return strict_fault_of(row, lenient, outcome(format_, row.fields, upstream, is_strict=True))
 
     assert not faults(format_, row, find)
-
-
-@pytest.mark.parametrize("path", KNOWN_FAULTS)
-def test_a_known_fault_is_still_one(path):
-    rows = [row for row in [*OPENAI_ROWS, *GEMINI_ROWS] if row.path == path]
-    format_ = openai if rows[0] in OPENAI_ROWS else gemini
-    assert any(
-        fault_of(row, outcome(format_, row.fields, upstream), upstream)
-        for row in rows
-        for upstream in UPSTREAMS
-        if spoken_by(upstream) in KNOWN_FAULTS[path]
-    ), "mended: take it out of KNOWN_FAULTS"
 
 
 # ----------------------------------------------------------------------------- nothing is left out

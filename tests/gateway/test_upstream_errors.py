@@ -77,10 +77,7 @@ def test_refused_content_is_known_by_its_words(message):
 @pytest.mark.parametrize("message", [
     "Your credit balance is too low to access the API.",
     "API key not valid. Please pass a valid API key.",
-    pytest.param(
-        "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
-        marks=pytest.mark.xfail(reason="the pattern wants these words the other way round"),
-    ),
+    "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
     "User location is not supported for the API use.",
     "Please go to Plans & Billing.",
 ])  # fmt: skip

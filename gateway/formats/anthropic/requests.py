@@ -13,6 +13,7 @@ from gateway.formats.anthropic.enforced import Enforced
 from gateway.formats.anthropic.messages import misses_thoughts, write_messages
 from gateway.formats.anthropic.thinking import Thinking, write_thinking
 from gateway.formats.anthropic.tools import write_tools
+from gateway.schemas import described
 from gateway.target import Target
 from gateway.turns import split
 from gateway.types import JSON, ChatRequest, ResponseFormat
@@ -105,12 +106,13 @@ def _response_format(
         return None, _emulate_json(JSON_ONLY, target)
     schema = enforced.for_format(wanted.schema) if target.can("json_schema") else None
     if schema is None:
-        text = orjson.dumps(wanted.schema).decode()
+        text = orjson.dumps(described(wanted.schema, wanted.description)).decode()
         text = f"{ANY_JSON_ONLY} It must be valid against this JSON Schema:\n{text}"
         return None, _emulate_json(text, target)
     if schema.lost:
         target.losses.emulate("response_format")
-    return {"type": "json_schema", "schema": schema.schema}, None
+    shape = described(schema.schema or {}, wanted.description)
+    return {"type": "json_schema", "schema": shape}, None
 
 
 def _emulate_json(instruction: str, target: Target) -> str:

@@ -322,7 +322,7 @@ def _shape(request: ChatRequest, target: Target) -> tuple[JSON, str | None]:
     if wanted.kind == "json_schema" and wanted.schema is not None:
         adapted = _adapted(wanted.schema, "response_format", is_tool=False)
         if adapted.schema is not None:
-            config["responseJsonSchema"] = _described(adapted.schema, wanted.description)
+            config["responseJsonSchema"] = schemas.described(adapted.schema, wanted.description)
         for keyword in adapted.lost:
             target.losses.drop(f"response_format.{keyword}")
     return config, None
@@ -333,14 +333,6 @@ def _adapted(schema: JSON | None, where: str, *, is_tool: bool) -> schemas.Adapt
         return schemas.for_gemini(schema, is_tool=is_tool)
     except Problem as problem:
         raise problem.within(where).error() from None
-
-
-def _described(schema: JSON, description: str | None) -> JSON:
-    """What an answer is for is told where a schema has room for it."""
-    if not description:
-        return schema
-    words = [text for text in (description, schema.get("description")) if text]
-    return {**schema, "description": "\n".join(words)}
 
 
 def _order(wanted: ResponseFormat) -> str:

@@ -9,22 +9,14 @@ from typing import Any
 import orjson
 
 from gateway import sse
+from gateway.formats.gemini.checks import OUR_FIELDS
 from gateway.formats.gemini.outgoing import SENTINEL, fitting_thinking
 from gateway.formats.gemini.reading import REASONS
 from gateway.formats.gemini.wire import read_usage
 from gateway.metering import Meter
 from gateway.reasoning import is_sealed
 from gateway.target import Target
-from gateway.types import JSON
-
-OUR_FIELDS = ("model", "stream", "joinsCalls")
-"""What our routes put into a body: never sent."""
-LINE_ENDERS = (
-    (b"\xe2\x80\xa8", b"\\u2028"),
-    (b"\xe2\x80\xa9", b"\\u2029"),
-    (b"\xc2\x85", b"\\u0085"),
-)
-"""Characters that older SDKs take for the end of a line; in JSON they stand in strings only."""
+from gateway.types import JSON, Usage, UsageReport
 
 
 def patch_request(raw: bytes, body: JSON, target: Target, defaults: Mapping[str, Any]) -> bytes:
@@ -72,7 +64,7 @@ SAMPLING = {"temperature": "temperature", "topP": "top_p", "topK": "top_k"}
 def fitting(config: JSON, target: Target) -> JSON | None:
     """A generationConfig that the model takes, None if it is this one."""
     found = dict(config)
-    for name in SAMPLING.keys() & found.keys() if not target.can("sampling") else ():
+    for name in () if target.can("sampling") else [name for name in SAMPLING if name in found]:
         target.losses.leave_out(SAMPLING[name], found.pop(name))
     if thinking := fitting_thinking(config.get("thinkingConfig") or {}, target):
         found["thinkingConfig"] = thinking
@@ -109,11 +101,14 @@ FAILED = re.compile(rb'data:\s?\{\s*"error"')
 class Tap:
     """Watches a stream's bytes go by. Only its last event is parsed: usage is cumulative."""
 
-    __slots__ = ("_meter", "_last", "_has_ended", "error")
+    __slots__ = ("_meter", "_before", "_last", "_has_ended", "error")
+
+    keep_alive = b""
+    """What may fill a silence: nothing, Google's SDKs fail at comments."""
 
     def __init__(self, meter: Meter, wants_usage: bool) -> None:
         self._meter = meter
-        self._last = b""
+        self._before = self._last = b""
         self._has_ended = False
         self.error: str | None = None
 
@@ -125,15 +120,14 @@ class Tap:
     def pass_on(self, events: bytes) -> bytes:
         """The bytes for the client; nothing of an upstream's error."""
         self._meter.frames += events.count(b"data:")
-        if FAILED.search(events):
-            return self._until_error(events)
-        if ENDED.search(events):
+        if FAILED.search(events) or not is_sound(events):
+            events = self._until_error(events)
+        if not self.error and ENDED.search(events):
             self._has_ended = True
-        self._last = events
-        for raw, escaped in LINE_ENDERS:
-            if raw in events:
-                events = events.replace(raw, escaped)
-        return events
+        if events.startswith(b":") or b"\n:" in events:
+            events = b"".join(frame for frame in sse.frames(events) if sse.data_of(frame))
+        self._before, self._last = self._last, events
+        return sse.on_one_line(events)
 
     def finish(self) -> None:
         """At the end of the body: the answer is complete if it said why it ended."""
@@ -142,6 +136,24 @@ class Tap:
             if data is not None and data.startswith(b"{") and not self._reads(data):
                 return
         self._meter.is_done = self._has_ended
+
+    def leave(self) -> None:
+        """Where the stream broke off: what it had used by then is the least that it costs."""
+        usage = self._told()
+        if usage is not None:
+            usage.output_tokens = max(usage.output_tokens, self._meter.frames)
+            self._meter.count(UsageReport(usage, is_estimate=True))
+
+    def _told(self) -> Usage | None:
+        """The last usage that arrived, though the very last event may be broken."""
+        for frame in reversed(sse.frames(self._before) + sse.frames(self._last)):
+            try:
+                usage = read_usage(orjson.loads(sse.data_of(frame) or b"{}").get("usageMetadata"))
+            except (ValueError, AttributeError):
+                continue
+            if usage is not None:
+                return usage
+        return None
 
     def _reads(self, data: bytes) -> bool:
         try:
@@ -154,8 +166,30 @@ class Tap:
     def _until_error(self, events: bytes) -> bytes:
         kept = []
         for frame in sse.frames(events):
-            if FAILED.match(frame):
-                self.error = (sse.data_of(frame) or b"").decode(errors="replace")[:300]
+            self.error = problem_of(frame)
+            if self.error:
                 break
             kept.append(frame)
         return b"".join(kept)
+
+
+def is_sound(events: bytes) -> bool:
+    """Does it look like whole events? Cheap: the end of JSON at the end, and nothing but UTF-8."""
+    try:
+        return events.endswith(b"}\n\n") and (events.isascii() or bool(events.decode()))
+    except UnicodeDecodeError:
+        return False
+
+
+def problem_of(frame: bytes) -> str | None:
+    """Why an event must not go on: it is an error, or nothing that a caller could read."""
+    data = sse.data_of(frame)
+    if data is None:
+        return None
+    try:
+        chunk = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return "the stream holds an event that is not JSON"
+    if not isinstance(chunk, dict) or chunk.get("error"):
+        return data.decode()[:300]
+    return None

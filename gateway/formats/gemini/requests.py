@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any, Literal
 
 import orjson
 
 from gateway.errors import InvalidRequest
-from gateway.formats.gemini.checks import LEVELS, MODES, PART_KINDS
+from gateway.formats.gemini.checks import LEVELS, MODES, OUR_FIELDS, PART_KINDS
 from gateway.formats.gemini.spelling import standard_base64
 from gateway.losses import Losses, unsupported
 from gateway.schemas import from_gemini
@@ -52,19 +53,14 @@ READ_SPECIALLY = frozenset(
         "thinkingConfig",
     }
 )
-TOP_LEVEL = frozenset(
-    {
-        "contents",
-        "systemInstruction",
-        "tools",
-        "toolConfig",
-        "generationConfig",
-        "safetySettings",  # in nearly every sample; other providers have their own
-        "model",
-        "stream",
-        "joinsCalls",
-    }
-)
+TOP_LEVEL = OUR_FIELDS | {
+    "contents",
+    "systemInstruction",
+    "tools",
+    "toolConfig",
+    "generationConfig",
+    "safetySettings",  # in nearly every sample; other providers have their own
+}
 """What is read, or says nothing, at the top of a body."""
 WIRE_NAMES = {
     **{ours: f"generationConfig.{wire}" for wire, ours in READ_DIRECTLY.items()},
@@ -107,6 +103,10 @@ def read_request(body: JSON) -> ChatRequest:
         response_format=_read_response_format(config),
         extra={NAME: _extra(body, config)},
     )
+    for name in ("responseJsonSchema", "responseMimeType"):
+        if config.get(name) and not config.get("responseSchema"):
+            request.names = {"response_format": f"generationConfig.{name}"}
+            break
     for wire, ours in READ_DIRECTLY.items():
         setattr(request, ours, config.get(wire))
     thinking = config.get("thinkingConfig") or {}
@@ -180,6 +180,15 @@ def account_for_extra(request: ChatRequest, losses: Losses) -> None:
             losses.refuse(path)
         if path != "generationConfig.responseModalities":
             losses.drop(path)
+    for part in (part for message in request.messages for part in message.parts):
+        if isinstance(part, Media) and KEPT_AT_GOOGLE.match(part.url or ""):
+            raise unsupported("This model can't read files kept at Google.", part.where)
+
+
+KEPT_AT_GOOGLE = re.compile(
+    r"gs://|files/|https://(generativelanguage\.googleapis\.com|(www\.)?youtube\.com|youtu\.be)/"
+)
+"""Where a file may be that only Google's own models can open."""
 
 
 def _is_essential(path: str, value: Any) -> bool:
@@ -224,7 +233,8 @@ class _Conversation:
             return
         parts = content.get("parts") or ()
         if content.get("role") == "model":
-            said = [self._said(turn, place, part) for place, part in enumerate(parts)]
+            said: list[Part] = []
+            _extend(said, (self._said(turn, place, part) for place, part in enumerate(parts)))
             if said:  # SDKs keep empty turns of the model in their history
                 yield Message("assistant", said)
             return
@@ -286,8 +296,12 @@ def _append(messages: list[Message], message: Message) -> None:
     if not (messages and messages[-1].role == message.role == "assistant"):
         messages.append(message)
         return
-    parts = messages[-1].parts
-    for part in message.parts:
+    _extend(messages[-1].parts, message.parts)
+
+
+def _extend(parts: list[Part], more: Iterable[Part]) -> None:
+    """Texts that follow each other are pieces of one, as a stream cut it."""
+    for part in more:
         if parts and isinstance(last := parts[-1], Text) and isinstance(part, Text):
             last.text += part.text
         else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from gateway import sse
-from gateway.errors import UpstreamFailed
+from gateway.errors import GatewayError, UpstreamFailed
 from gateway.formats.gemini.wire import FINISH_REASONS, ascii_json, error_event, write_usage
 from gateway.metering import Meter
 from gateway.types import (
@@ -129,6 +129,7 @@ def write_response(events: Iterable[Event], request: ChatRequest, meter: Meter) 
         match event:
             case Started():
                 started = event
+                meter.start(event)
             case UsageReport():
                 usage = event.usage
                 meter.count(event)
@@ -141,7 +142,6 @@ def write_response(events: Iterable[Event], request: ChatRequest, meter: Meter) 
                 if isinstance(event, Finish):
                     meter.finish_reason = event.reason
                 candidates.setdefault(event.choice, _Candidate(request.shows_reasoning)).add(event)
-    meter.start(started)
     return {
         "candidates": [candidates[index].wire(index) for index in sorted(candidates)],
         "usageMetadata": write_usage(usage),
@@ -172,6 +172,14 @@ class StreamWriter:
 
     def write(self, events: Iterable[Event]) -> Iterator[bytes]:
         """Chunks for events. What arrived together goes out together."""
+        try:
+            yield from self._written(events)
+        except GatewayError:
+            if rest := self._all_held():
+                yield rest
+            raise
+
+    def _written(self, events: Iterable[Event]) -> Iterator[bytes]:
         waiting: list[bytes] = []
         for event in events:
             match event:
@@ -185,9 +193,8 @@ class StreamWriter:
                     self._usage = event.usage
                     self._meter.count(event)
                 case StreamFailed():
-                    waiting += [c for index in self._candidates for c in self._held(index)]
-                    if waiting:
-                        yield b"".join(waiting)
+                    if rest := b"".join(waiting) + self._all_held():
+                        yield rest
                     self._meter.failed = event.reason or event.message
                     yield error_event(UpstreamFailed(event.message, reason=event.reason))
                     return
@@ -227,6 +234,9 @@ class StreamWriter:
                 self._finished.append(index)
             case _:
                 candidate.add(event)
+
+    def _all_held(self) -> bytes:
+        return b"".join(chunk for index in self._candidates for chunk in self._held(index))
 
     def _held(self, index: int) -> Iterator[bytes]:
         """The character that waited, where something else follows it."""

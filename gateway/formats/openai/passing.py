@@ -35,6 +35,9 @@ class Tap:
 
     __slots__ = ("_meter", "_wants_usage", "error", "_last")
 
+    keep_alive = sse.KEEP_ALIVE
+    """What may fill a silence."""
+
     def __init__(self, meter: Meter, wants_usage: bool) -> None:
         self._meter = meter
         self._wants_usage = wants_usage
@@ -57,6 +60,9 @@ class Tap:
         found = FINISH.findall(b"".join(self._last))
         if found and self._meter.finish_reason is None:
             self._meter.finish_reason = FINISH_REASONS.get(found[-1].decode())
+
+    def leave(self) -> None:
+        """Where the stream broke off: no chunk before the last says what it used."""
 
     def _until_done(self, events: bytes) -> bytes:
         """Up to the end marker, if there is one: a text may speak of it, too."""

@@ -72,8 +72,15 @@ READ_SPECIALLY = frozenset(
         "logprobs",
         "top_logprobs",
         "include_reasoning",
+        "top_k",
     }
 )
+OTHER_NAMES = {
+    "max_tokens": "max_completion_tokens",
+    "tools": "functions",
+    "tool_choice": "function_call",
+}
+"""The second name of a field."""
 ESSENTIAL = frozenset({"audio", "web_search_options", "tools", "tool_choice"})
 """Fields of `extra` without which the answer would be another: refused where they can't be sent."""
 MEANINGLESS: dict[str, tuple[Any, ...]] = {
@@ -121,6 +128,11 @@ def read_request(body: JSON) -> ChatRequest:
         setattr(request, name, body.get(name))
     effort = request.reasoning_effort
     request.shows_reasoning = bool(body.get("include_reasoning", effort not in (None, "none")))
+    top_k = body.get("top_k")
+    request.top_k = top_k if type(top_k) is int else None
+    request.names = {
+        field: name for field, name in OTHER_NAMES.items() if body.get(name) is not None
+    }
     request.extra[NAME] = {
         name: value
         for name, value in body.items()

@@ -44,12 +44,6 @@ WIRE_REASONS: dict[FinishReason, str] = {
 }
 QUIET = 9.5
 """Seconds without a write after which an upstream's own sign of life is passed on."""
-LINE_ENDERS = (
-    (b"\xe2\x80\xa8", b"\\u2028"),
-    (b"\xe2\x80\xa9", b"\\u2029"),
-    (b"\xc2\x85", b"\\u0085"),
-)
-"""Characters that line iterators of HTTP libraries cut at, escaped in what we write ourselves."""
 
 
 def completion_id(token: str | None) -> str:
@@ -95,6 +89,7 @@ def write_response(events: Iterable[Event], request: ChatRequest, meter: Meter) 
     for event in events:
         if isinstance(event, Started):
             started = event
+            meter.start(event)
         elif isinstance(event, UsageReport):
             usage = event.usage
             meter.count(event)
@@ -103,7 +98,6 @@ def write_response(events: Iterable[Event], request: ChatRequest, meter: Meter) 
         elif not isinstance(event, Silence | Pause):
             meter.frames += 1
             _fold(answers.setdefault(event.choice, _Answer()), event)
-    meter.start(started)
     if answers:
         meter.finish_reason = answers[min(answers)].reason
     return {
@@ -264,8 +258,4 @@ def _delta(event: Event) -> JSON:
 
 
 def _dumps(value: Any) -> bytes:
-    data = orjson.dumps(value)
-    for raw, escaped in LINE_ENDERS:
-        if raw in data:
-            data = data.replace(raw, escaped)
-    return data
+    return sse.on_one_line(orjson.dumps(value))
