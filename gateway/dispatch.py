@@ -8,6 +8,7 @@ awaited before a `Reply` exists, so that whatever fails early is an ordinary HTT
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -138,14 +139,11 @@ class Dispatcher:
             return self._simulate(call, meter)
         way = self._way(call, meter)
         passes = way.upstream is call.format and way.provider.exact
-        try:
+        with blamed(way.reply):
             if passes and call.format.can_pass(call.body, way.target):
                 self._pass_through(way)
             else:
                 self._translate(way)
-        except GatewayError as error:
-            error.provider, error.attempts = way.provider.name, way.reply.attempts
-            raise
         way.reply.warnings += way.target.losses.warnings()
         return way.reply
 
@@ -197,6 +195,8 @@ class Dispatcher:
             mend = MENDERS.get(way.provider.format)
             mended = mend(wire, error.message) if mend else None
             if mended is None:
+                if way.upstream is not call.format:
+                    error.param = None  # a path into a body that the caller never wrote
                 raise
             meter.failed = meter.error = None
             way.reply.attempts += 1
@@ -243,8 +243,9 @@ class Dispatcher:
         provider = deployment.provider
         assert provider is not None
         wire = images.write_request(body, deployment.upstream_model)
-        exchange = self._post(deployment, provider, orjson.dumps(wire), IMAGES_PATH)
-        answer = self._whole(exchange, provider, openai)
+        with blamed(Reply(provider.name, meter)):
+            exchange = self._post(deployment, provider, orjson.dumps(wire), IMAGES_PATH)
+            answer = self._whole(exchange, provider, openai)
         return Pictures(provider.name, images.read_response(answer, meter), warnings_of(model))
 
     # ------------------------------------------------------------------------- the wire
@@ -324,6 +325,16 @@ def one_by_one(events: Iterator[Event]) -> Iterator[Event]:
     for event in events:
         yield event
         yield PAUSE
+
+
+@contextmanager
+def blamed(reply: Reply) -> Iterator[None]:
+    """Errors in here say which provider had the call, and how often it was asked."""
+    try:
+        yield
+    except GatewayError as error:
+        error.provider, error.attempts = reply.provider, reply.attempts
+        raise
 
 
 def target_of(call: Call, deployment: Deployment, provider: Provider) -> Target:

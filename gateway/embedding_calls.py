@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from gateway.catalog import Deployment, Model
-from gateway.dispatch import Dispatcher, Reply, choose, let_others_run, warnings_of
+from gateway.dispatch import Dispatcher, Reply, blamed, choose, let_others_run, warnings_of
 from gateway.embeddings import EmbeddingRequest, Embeddings, joined, simulate
 from gateway.formats.gemini import embeddings as gemini
 from gateway.formats.openai import embeddings as openai
@@ -44,10 +44,11 @@ def embed(dispatcher: Dispatcher, call: EmbeddingCall, meter: Meter) -> Reply:
     provider = deployment.provider
     assert provider is not None
     reply = Reply(provider.name, meter, warnings=warnings_of(call.model))
-    if FORMATS[provider.format] is call.format and provider.exact:
-        reply.body = _pass_through(dispatcher, call, deployment, provider, meter)
-    else:
-        _translate(dispatcher, call, deployment, provider, reply)
+    with blamed(reply):
+        if FORMATS[provider.format] is call.format and provider.exact:
+            reply.body = _pass_through(dispatcher, call, deployment, provider, meter)
+        else:
+            _translate(dispatcher, call, deployment, provider, reply)
     return reply
 
 

@@ -773,7 +773,7 @@ NO: Mapping[str, tuple[tuple[str, str], ...]] = {
     "logprobs": (
         ("openai>(claude.*|gpt-5)", "logprobs"),
         ("gemini>claude.*", r"generationConfig\.responseLogprobs"),
-        ("gemini>gpt-5", "logprobs"),
+        ("gemini>gpt-5", "Unsupported parameter: 'logprobs'.*"),
     ),
     "result-image": (
         ("gemini>gemini-2.5.*", "Multimodal function responses are not supported for this model."),

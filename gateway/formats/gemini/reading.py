@@ -68,6 +68,7 @@ class _Reading:
 
     candidates: dict[int, _Candidate] = field(default_factory=dict)
     usage: Usage | None = None
+    told: Usage | None = None
     has_started: bool = False
     blocked: str | None = None
 
@@ -97,6 +98,12 @@ class _Reading:
         if logprobs := read_logprobs(wire.get("logprobsResult")):
             yield LogprobsDelta(logprobs, index)
         candidate.reason = _text(wire.get("finishReason")) or candidate.reason
+
+    def so_far(self) -> Iterator[Event]:
+        """The counts until now: all that is known should the answer break off."""
+        if self.usage is not None and self.usage is not self.told:
+            self.told = self.usage
+            yield UsageReport(self.usage, is_estimate=True)
 
     def end(self) -> Iterator[Event]:
         """What the answer ends with: a Finish for each candidate, then the usage."""
@@ -159,6 +166,7 @@ def read_stream(chunks: Iterable[bytes]) -> Iterator[Event]:
     reading = _Reading()
     for data in sse.read_bursts(chunks):
         if not data:
+            yield from reading.so_far()
             yield PAUSE if data is None else Silence()
             continue
         try:
