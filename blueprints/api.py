@@ -228,11 +228,13 @@ def _of_http(error: HTTPException) -> GatewayError:
     if error.code == 404:
         return unknown_url()
     if error.code == 405:
+        allowed = getattr(error, "valid_methods", None) or []
+        spoken = " or ".join(sorted(set(allowed) - {"OPTIONS", "HEAD"})) or "another method"
         ours = MethodNotAllowed(
-            f"Not allowed to {request.method} on {request.path}. "
-            "(HINT: Perhaps you meant to use a different HTTP method?)"
+            f"Not allowed to {request.method} on {request.path[:200]}. "
+            f"(HINT: Perhaps you meant to use a different HTTP method? This URL takes {spoken}.)"
         )
-        ours.allowed = getattr(error, "valid_methods", None)  # type: ignore[attr-defined]
+        ours.allowed = allowed  # type: ignore[attr-defined]
         return ours
     if error.code == 413:
         return RequestTooLarge("The request body is too large.")
@@ -251,6 +253,9 @@ INSTEAD = {
     "embeddings": "/api/v1/embeddings",
     "engines": "/api/v1/models",
     "chat": "/api/v1/chat/completions",
+}
+GOOGLE_INSTEAD = {
+    "openai": "/api/v1/chat/completions (base URL /api/v1)",
     **dict.fromkeys(
         ("interactions", "cachedContents", "files", "batches", "tunedModels", "corpora"),
         "/api/v1beta/models/MODEL:generateContent",
@@ -268,7 +273,8 @@ def unknown_url() -> NotFound:
     if request.path.startswith(WITHOUT_API):
         return NotFound(f"{message} The base URL of this API ends in /api/v1 (Google: /api).")
     segments = request.path.split("/")
-    instead = INSTEAD.get(segments[3].partition(":")[0]) if len(segments) > 3 else None
+    table = GOOGLE_INSTEAD if is_google_call() else INSTEAD
+    instead = table.get(segments[3].partition(":")[0]) if len(segments) > 3 else None
     if instead:
         return NotFound(f"{message} This endpoint is not served here; use {instead}.")
     return NotFound(f"{message} See /docs for the endpoints that are served.")
@@ -277,7 +283,7 @@ def unknown_url() -> NotFound:
 def is_google_call() -> bool:
     """Does this request speak Google's dialect, so that its answer and errors must too?"""
     path = request.path
-    if path.startswith("/api/v1beta"):
+    if path.startswith("/api/v1beta") or "x-goog-api-client" in request.headers:
         return True
     if not path.startswith("/api/v1/models"):
         return False

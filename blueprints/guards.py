@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 from flask import current_app, g, request
 
+from blueprints.api import is_google_call
 from gateway.errors import AuthenticationFailed, InvalidRequest, PermissionDenied
 from models.keys import KeySnapshot
 
@@ -49,9 +50,14 @@ def credential(environ: dict) -> str:
             code="conflicting_credentials",
         )
     raise AuthenticationFailed(
-        "You didn't provide an API key. Send it in the header Authorization: Bearer YOUR_API_KEY.",
+        f"You didn't provide an API key. Send it in the header {_usual_header()}.",
         code="missing_api_key",
     )
+
+
+def _usual_header() -> str:
+    """Where the callers of this surface put their key."""
+    return "x-goog-api-key" if is_google_call() else "Authorization: Bearer YOUR_API_KEY"
 
 
 def _check_life(key: KeySnapshot) -> None:

@@ -161,7 +161,7 @@ class Dispatcher:
         )
 
     def _simulate(self, call: Call, meter: Meter) -> Reply:
-        reply = Reply("simulator", meter, warnings=warnings_of(call.model))
+        reply = Reply("simulator", meter, warnings=warnings_of(call.model) + rehearsed(call))
         request = call.format.read_request(call.body)
         self._write(call, request, one_by_one(simulator.answer(request)), reply)
         return reply
@@ -183,9 +183,7 @@ class Dispatcher:
     def _translate(self, way: _Way) -> None:
         call, target, meter = way.call, way.target, way.reply.meter
         request = call.format.read_request(call.body)
-        target.losses.rename(request.names)
-        if way.upstream is not call.format:
-            call.format.account_for_extra(request, target.losses)
+        prepare(call, way.upstream, request, target)
         if way.upstream.NEEDS_MEDIA_DATA:
             media_fetch.fetch_all(request)
         wire = {**target.defaults, **way.upstream.write_request(request, target)}
@@ -337,6 +335,33 @@ def blamed(reply: Reply) -> Iterator[None]:
         raise
 
 
+def rehearsed(call: Call) -> list[str]:
+    """The warnings that a live call would get: what a test says holds for the model itself.
+
+    Raises the `InvalidRequest` that it would get. Nothing is sent, and nothing fetched.
+    """
+    deployment = call.model.deployments[0]
+    provider = ROWS[deployment.provider_name]
+    upstream = UPSTREAM_FORMATS[provider.format]
+    target = target_of(call, deployment, provider)
+    if upstream is call.format and provider.exact and call.format.can_pass(call.body, target):
+        call.format.patch_request(call.raw, call.body, target, deployment.defaults)
+    else:
+        request = call.format.read_request(call.body)
+        prepare(call, upstream, request, target)
+        if upstream.NEEDS_MEDIA_DATA:
+            media_fetch.stand_in(request)
+        upstream.write_request(request, target)
+    return target.losses.warnings()
+
+
+def prepare(call: Call, upstream: Any, request: ChatRequest, target: Target) -> None:
+    """Account for what the caller's format says and the upstream's can't."""
+    target.losses.rename(request.names)
+    if upstream is not call.format:
+        call.format.account_for_extra(request, target.losses)
+
+
 def target_of(call: Call, deployment: Deployment, provider: Provider) -> Target:
     """The facts about where a call goes, for whoever writes its request."""
     return Target(
@@ -378,13 +403,10 @@ def choose(model: Model) -> Deployment:
         for d in model.deployments
         if d.provider is None and ROWS[d.provider_name].format in formats
     ]
-    hint = (
-        f"The operator has to set {missing[0]}."
-        if missing
-        else "This release cannot call its provider yet."
-    )
+    hint = f"The operator has to set {missing[0]}." if missing else ""
+    fault = "has no configured provider" if missing else "can't be called yet"
     raise Unavailable(
-        f"The model `{model.id}` has no configured provider. {hint}",
+        f"The model `{model.id}` {fault}. {hint}".rstrip(),
         code="provider_not_configured",
         retry_after=60,
         should_retry=False,

@@ -35,10 +35,9 @@ def call_method(target: str) -> ApiResponse:
     model, _, method = target.rpartition(":")
     answer = METHODS.get(method)
     if not model or answer is None:
+        fault = f"Unknown method: {method[:100]}" if model else "The path names no method"
         raise NotFound(
-            f"Unknown method: {(method or target)[:100]}. Served are "
-            + ", ".join(f"MODEL:{name}" for name in METHODS)
-            + "."
+            f"{fault}. Served are " + ", ".join(f"MODEL:{name}" for name in METHODS) + "."
         )
     model = model.removeprefix("models/")
     try:

@@ -679,6 +679,8 @@ GEMINI_ROWS = [
         {"inlineData": {"mimeType": "image/png", "data": PNG}}]}}, "meaning"),
     Row("safetySettings", {"safetySettings": [
         {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]}, "default"),
+    Row("safetySettings", {"safetySettings": [
+        {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_LOW_AND_ABOVE"}]}),
     Row("cachedContent", {"cachedContent": "cachedContents/x"}, "meaning"),
     Row("labels", {"labels": {"zebra": "x"}}),
     Row("serviceTier", {"serviceTier": "flex"}),

@@ -185,8 +185,8 @@ CHAT = Section(
         Prose(
             "Continues a conversation. The wire is OpenAI’s for every model, whoever runs it: "
             "GPT-4o, Claude Sonnet and Opus, Gemini 2.5 Pro, DeepSeek. A model that its provider "
-            "has retired is answered by its successor, named as `served_by` in the header "
-            "`x-gateway-warnings`."
+            "has retired and that is still listed is answered by its successor, named as "
+            "`served_by` in the header `x-gateway-warnings`."
         ),
         Prose(
             "Test keys reach every model, live keys those whose provider the operator has "
@@ -641,8 +641,8 @@ MODELS = Section(
         Prose(
             "The models that your key may call. A live key sees those whose provider is "
             "connected; a test key sees all. Listing doesn’t count against a limit.\n\n"
-            "Ids carry no vendor prefix. An id whose provider has retired it stays valid: its "
-            "successor answers, and `x-gateway-warnings` says `served_by=…`."
+            "Ids carry no vendor prefix. A listed id whose provider has retired it stays valid: "
+            "its successor answers, and `x-gateway-warnings` says `served_by=…`."
         ),
     ),
     (

@@ -59,7 +59,6 @@ TOP_LEVEL = OUR_FIELDS | {
     "tools",
     "toolConfig",
     "generationConfig",
-    "safetySettings",  # in nearly every sample; other providers have their own
 }
 """What is read, or says nothing, at the top of a body."""
 WIRE_NAMES = {
@@ -178,13 +177,21 @@ def account_for_extra(request: ChatRequest, losses: Losses) -> None:
     for path, value in request.extra.get(NAME, {}).items():
         if _is_essential(path, value):
             losses.refuse(path)
-        if path != "generationConfig.responseModalities":
+        if not _says_nothing(path, value):
             losses.drop(path)
     for part in (part for message in request.messages for part in message.parts):
         if isinstance(part, Media) and KEPT_AT_GOOGLE.match(part.url or ""):
             raise unsupported("This model can't read files kept at Google.", part.where)
 
 
+def _says_nothing(path: str, value: Any) -> bool:
+    """Text alone is what other models answer anyway, and filters that are off filter nothing."""
+    if path == "safetySettings":
+        return all(str(rule.get("threshold", "")).upper() in FILTERS_OFF for rule in value)
+    return path == "generationConfig.responseModalities"
+
+
+FILTERS_OFF = ("BLOCK_NONE", "OFF")
 KEPT_AT_GOOGLE = re.compile(
     r"gs://|files/|https://(generativelanguage\.googleapis\.com|(www\.)?youtube\.com|youtu\.be)/"
 )

@@ -348,7 +348,20 @@ def _says_json(body: JSON, _: Target) -> JSON:
     return {"messages": [order, *body["messages"]]}
 
 
+def _plain_chat(body: JSON, target: Target) -> JSON:
+    """Raises `InvalidRequest` for what only OpenAI's own models and servers do."""
+    for name in ("web_search_options", "audio"):
+        if body.get(name) is not None:
+            target.losses.refuse(name)
+    if "audio" in (body.get("modalities") or ()):
+        target.losses.refuse("modalities")
+    if any(tool["type"] != "function" for tool in body.get("tools") or ()):
+        target.losses.refuse("tools", "It takes tools of the type `function` only.")
+    return {"modalities": None} if "modalities" in body else {}
+
+
 PATCHES: Mapping[str, Patch] = {
+    "plain_chat": _plain_chat,
     "no_files": _no_files,
     "text_tools": _text_tools,
     "developer_as_system": _developer_as_system,

@@ -83,6 +83,7 @@ OTHER_NAMES = {
 """The second name of a field."""
 ESSENTIAL = frozenset({"audio", "web_search_options", "tools", "tool_choice"})
 """Fields of `extra` without which the answer would be another: refused where they can't be sent."""
+WHY_NOT = {"tools": "It takes tools of the type `function` only."}
 MEANINGLESS: dict[str, tuple[Any, ...]] = {
     "store": (False,),
     "metadata": ({},),
@@ -100,7 +101,7 @@ def account_for_extra(request: ChatRequest, losses: Losses) -> None:
     account_for_unshared(request.extra.get(MESSAGES, {}), losses)
     for name, value in request.extra.get(NAME, {}).items():
         if name in ESSENTIAL or (name == "modalities" and "audio" in value):
-            losses.refuse(name)
+            losses.refuse(name, WHY_NOT.get(name, ""))
         if value not in MEANINGLESS.get(name, ()):
             losses.drop(name)
 
