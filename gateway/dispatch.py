@@ -216,7 +216,7 @@ class Dispatcher:
             events,
             target,
             choices=request.n,
-            vendor=keeper_of(provider),
+            vendor=keeper_of(provider) if request.tools else None,
             seals=way.call.format.SEALS_REASONING,
             input_tokens=estimate_tokens(len(body)),
         )

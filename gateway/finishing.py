@@ -75,22 +75,32 @@ def renamed(events: Iterable[Event], names: ToolNames) -> Iterator[Event]:
 class _Thoughts:
     """The blocks of reasoning before the first tool call, as they have to come back."""
 
-    blocks: list[Reasoning] = field(default_factory=list)
+    whole: list[Reasoning] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
     is_open: bool = False
 
     def add(self, delta: ReasoningDelta) -> None:
         if delta.redacted is not None:
-            self.blocks.append(Reasoning("", redacted=delta.redacted))
-            self.is_open = False
+            self.close()
+            self.whole.append(Reasoning("", redacted=delta.redacted))
             return
-        if not self.is_open:
-            self.blocks.append(Reasoning(""))
-            self.is_open = True
-        block = self.blocks[-1]
-        block.text += delta.text
+        self.is_open = True
+        self.pieces.append(delta.text)
         if delta.signature is not None:
-            block.signature = delta.signature
-            self.is_open = False
+            self.close(delta.signature)
+
+    def close(self, signature: str | None = None) -> None:
+        if self.is_open:
+            self.whole.append(Reasoning("".join(self.pieces), signature))
+            self.pieces, self.is_open = [], False
+
+    @property
+    def has_any(self) -> bool:
+        return self.is_open or bool(self.whole)
+
+    def blocks(self) -> tuple[Reasoning, ...]:
+        self.close()
+        return tuple(self.whole)
 
 
 def remembered(
@@ -100,7 +110,7 @@ def remembered(
 
     Blocks are kept when the answer ends: a model may think between its calls, and wants all of it.
     """
-    thoughts: _Thoughts = _Thoughts()
+    thoughts = _Thoughts()
     first: ToolCallStart | None = None
     for event in events:
         if isinstance(event, ReasoningDelta) and event.choice == 0:
@@ -110,8 +120,8 @@ def remembered(
             if event.signature is not None:
                 state = State(vendor, target.upstream_model, signature=event.signature)
                 target.memory.remember(event.id, state)
-        elif isinstance(event, Finish) and event.choice == 0 and first and thoughts.blocks:
-            state = State(vendor, target.upstream_model, tuple(thoughts.blocks))
+        elif isinstance(event, Finish) and event.choice == 0 and first and thoughts.has_any:
+            state = State(vendor, target.upstream_model, thoughts.blocks())
             _keep(first, state, target.memory, seals=seals)
         yield event
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
+from itertools import groupby
 from typing import Any, Literal
 
 import orjson
@@ -232,6 +233,9 @@ class _Conversation:
             for message in self._turn(turn, content):
                 _append(messages, message)
         self._check_answered(len(body["contents"]))
+        for message in messages:
+            if message.role == "assistant":
+                message.parts = list(_joined(message.parts))
         return messages
 
     def _turn(self, turn: int, content: JSON) -> Iterator[Message]:
@@ -240,8 +244,7 @@ class _Conversation:
             return
         parts = content.get("parts") or ()
         if content.get("role") == "model":
-            said: list[Part] = []
-            _extend(said, (self._said(turn, place, part) for place, part in enumerate(parts)))
+            said = [self._said(turn, place, part) for place, part in enumerate(parts)]
             if said:  # SDKs keep empty turns of the model in their history
                 yield Message("assistant", said)
             return
@@ -300,19 +303,19 @@ class _Conversation:
 
 def _append(messages: list[Message], message: Message) -> None:
     """SDKs keep every chunk of a stream as a content of its own: together they are one turn."""
-    if not (messages and messages[-1].role == message.role == "assistant"):
+    if messages and messages[-1].role == message.role == "assistant":
+        messages[-1].parts += message.parts
+    else:
         messages.append(message)
-        return
-    _extend(messages[-1].parts, message.parts)
 
 
-def _extend(parts: list[Part], more: Iterable[Part]) -> None:
+def _joined(parts: Iterable[Part]) -> Iterator[Part]:
     """Texts that follow each other are pieces of one, as a stream cut it."""
-    for part in more:
-        if parts and isinstance(last := parts[-1], Text) and isinstance(part, Text):
-            last.text += part.text
+    for kind, run in groupby(parts, type):
+        if kind is Text:
+            yield Text("".join(part.text for part in run if isinstance(part, Text)))
         else:
-            parts.append(part)
+            yield from run
 
 
 def _mismatch(turn: int) -> InvalidRequest:

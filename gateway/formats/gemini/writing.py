@@ -38,7 +38,7 @@ class _Candidate:
 
     shows_thoughts: bool = False
     logprobs: list[JSON] = field(default_factory=list)
-    parts: list[JSON] = field(default_factory=list)
+    texts: list[tuple[bool, list[str]]] = field(default_factory=list)
     calls: dict[int, tuple[ToolCallStart, list[str]]] = field(default_factory=dict)
     reason: str = "STOP"
     has_refused: bool = False
@@ -47,12 +47,12 @@ class _Candidate:
     def add(self, event: Event) -> None:
         match event:
             case TextDelta(text=text):
-                self._join(text, {})
+                self._say(text)
             case RefusalDelta(text=text):
                 self.has_refused = True
-                self._join(text, {})
+                self._say(text)
             case ReasoningDelta(text=text) if self.shows_thoughts:
-                self._join(text, {"thought": True})
+                self._say(text, is_thought=True)
             case ToolCallStart(index=index):
                 self.calls[index] = (event, [])
             case ToolCallDelta(index=index, arguments=arguments):
@@ -63,12 +63,18 @@ class _Candidate:
                 refused = self.has_refused and reason == "stop"
                 self.reason = "SAFETY" if refused else FINISH_REASONS[reason]
 
-    def _join(self, text: str, marks: JSON) -> None:
-        last = self.parts[-1] if self.parts else None
-        if last is not None and last.get("thought") == marks.get("thought"):
-            last["text"] += text
+    def _say(self, text: str, *, is_thought: bool = False) -> None:
+        if self.texts and self.texts[-1][0] == is_thought:
+            self.texts[-1][1].append(text)
         elif text:
-            self.parts.append({"text": text, **marks})
+            self.texts.append((is_thought, [text]))
+
+    def text_parts(self) -> list[JSON]:
+        """What was thought and said, in its order."""
+        return [
+            {"text": "".join(pieces), **({"thought": True} if is_thought else {})}
+            for is_thought, pieces in self.texts
+        ]
 
     def call_parts(self) -> list[JSON]:
         """The calls as parts. One whose arguments are no JSON changes the reason instead."""
@@ -82,7 +88,7 @@ class _Candidate:
         return parts
 
     def wire(self, index: int) -> JSON:
-        content = {"parts": self.parts + self.call_parts(), "role": "model"}
+        content = {"parts": self.text_parts() + self.call_parts(), "role": "model"}
         wire = {"content": content, "finishReason": self.reason, "index": index}
         return wire | write_logprobs(self.logprobs)
 

@@ -59,7 +59,7 @@ class _Answer:
     text: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
     refusal: list[str] = field(default_factory=list)
-    calls: list[JSON] = field(default_factory=list)
+    calls: list[tuple[ToolCallStart, list[str]]] = field(default_factory=list)
     logprobs: list[JSON] = field(default_factory=list)
     reason: FinishReason = "stop"
 
@@ -73,7 +73,7 @@ class _Answer:
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
         if self.calls:
-            message["tool_calls"] = self.calls
+            message["tool_calls"] = [_call(start, pieces) for start, pieces in self.calls]
         return {
             "index": index,
             "message": message,
@@ -120,9 +120,9 @@ def _fold(answer: _Answer, event: Event) -> None:
         case RefusalDelta(text=text):
             answer.refusal.append(text)
         case ToolCallStart():
-            answer.calls.append(_begun_call(event))
+            answer.calls.append((event, []))
         case ToolCallDelta(index=index, arguments=arguments):
-            answer.calls[index]["function"]["arguments"] += arguments
+            answer.calls[index][1].append(arguments)
         case LogprobsDelta(content=content):
             answer.logprobs += content
         case Finish(reason=reason):
@@ -230,11 +230,12 @@ class StreamWriter:
         return self._head + b'],"usage":' + usage + b"}\n\n" + sse.DONE
 
 
-def _begun_call(start: ToolCallStart) -> JSON:
+def _call(start: ToolCallStart, pieces: Iterable[str] = ()) -> JSON:
+    """A call with the arguments that are there: none yet where it begins."""
     call: JSON = {
         "id": start.id,
         "type": "function",
-        "function": {"name": start.name, "arguments": ""},
+        "function": {"name": start.name, "arguments": "".join(pieces)},
     }
     if start.signature:
         # Where Google's own OpenAI layer carries it; our reader finds it there again.
@@ -251,7 +252,7 @@ def _delta(event: Event) -> JSON:
         case RefusalDelta(text=text):
             return {"refusal": text}
         case ToolCallStart(index=index):
-            return {"tool_calls": [{"index": index, **_begun_call(event)}]}
+            return {"tool_calls": [{"index": index, **_call(event)}]}
         case ToolCallDelta(index=index, arguments=arguments):
             return {"tool_calls": [{"index": index, "function": {"arguments": arguments}}]}
     return {}
