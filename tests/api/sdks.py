@@ -122,18 +122,13 @@ class Run:
         return outcome["value"]
 
 
-def of(
-    sdks: Iterable[SDK],
-    targets: Iterable[Any],
-    unless: Callable[[SDK, Any], bool] = lambda sdk, target: False,
-) -> pytest.MarkDecorator:
+def of(sdks: Iterable[SDK], targets: Iterable[Any]) -> pytest.MarkDecorator:
     """A test for each of these SDKs with each of these targets, by the fixture `run`."""
     return pytest.mark.parametrize(
         "run",
         [
             pytest.param((sdk, target), id=f"{sdk.name}-{target}")
             for target, sdk in itertools.product(targets, sdks)
-            if not unless(sdk, target)
         ],
         indirect=True,
     )

@@ -158,12 +158,8 @@ def run(request: pytest.FixtureRequest, runs: Callable[[SDK, Target], Run]) -> R
     return runs(*request.param)
 
 
-def of(
-    which: Sequence[SDK] = GOOGLE,
-    targets: Sequence[Target] = TARGETS,
-    unless: Callable[[SDK, Target], bool] = lambda sdk, target: False,
-) -> pytest.MarkDecorator:
-    return sdks.of(which, targets, unless)
+def of(which: Sequence[SDK] = GOOGLE, targets: Sequence[Target] = TARGETS) -> pytest.MarkDecorator:
+    return sdks.of(which, targets)
 
 
 def upstream_body(fake_upstream: FakeUpstream, tag: str) -> str:
@@ -210,12 +206,7 @@ def test_stream(run):
     check_usage(chunks[-1]["usage"])
 
 
-def ends_lines_at_separators(sdk: SDK, target: Target) -> bool:
-    """Two SDKs take U+2028 for the end of a line, and what Gemini streams passes through."""
-    return sdk in (PYTHON1, NODE0) and target in GEMINI
-
-
-@of(unless=ends_lines_at_separators)
+@of()
 def test_every_character_arrives(run):
     found = run.value("unicode")
     assert "".join(found["streamed"]) == found["whole"]
@@ -302,12 +293,7 @@ def check_text(run: Run, found: dict[str, Any], *results: str) -> None:
     assert all(result in found["text"] for result in results), found["text"]
 
 
-def drops_signatures(sdk: SDK, target: Target) -> bool:
-    """The oldest SDK puts a stream together without what Gemini 3 signed, and gets a 400 for it."""
-    return sdk is NODE0 and target == GEMINI[1]
-
-
-@of(unless=drops_signatures)
+@of()
 @pytest.mark.parametrize(
     "case", ["function_without_arguments", "function_without_arguments_stream"]
 )
@@ -317,7 +303,7 @@ def test_function_without_arguments(run, case):
     check_text(run, found, "noon")
 
 
-@of(unless=drops_signatures)
+@of()
 @pytest.mark.parametrize("case", ["function", "function_stream"])
 def test_function(run, case):
     found = run.value(case)
@@ -326,7 +312,7 @@ def test_function(run, case):
     check_text(run, found, f"{city} is large")
 
 
-@of(targets=LIVE, unless=drops_signatures)
+@of(targets=LIVE)
 @pytest.mark.parametrize("case", ["two_calls", "two_calls_stream"])
 def test_two_calls_of_one_function(run, case):
     found = run.value(case)
