@@ -788,3 +788,11 @@ def test_a_whole_answer_is_metered_without_being_changed():
 def test_garbage_is_no_answer(body):
     with pytest.raises(ValueError):
         openai.meter_response(body, Meter())
+
+
+@pytest.mark.parametrize(("value", "neutral", "kept"), [(40, 40, None), ("40", None, "40")])
+def test_top_k_is_what_every_format_but_this_one_has(value, neutral, kept):
+    request = openai.read_request({"model": "m", "messages": [], "top_k": value})
+    assert request.top_k == neutral
+    assert request.extra["openai"].get("top_k") == kept
+    assert openai.write_request(request, local_target())["top_k"] == value

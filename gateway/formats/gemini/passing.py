@@ -112,11 +112,6 @@ class Tap:
         self._has_ended = False
         self.error: str | None = None
 
-    @property
-    def is_over(self) -> bool:
-        """Can nothing of worth follow? Only the end of the body says so: there is no end marker."""
-        return False
-
     def pass_on(self, events: bytes) -> bytes:
         """The bytes for the client; nothing of an upstream's error."""
         self._meter.frames += events.count(b"data:")

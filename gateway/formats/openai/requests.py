@@ -72,7 +72,6 @@ READ_SPECIALLY = frozenset(
         "logprobs",
         "top_logprobs",
         "include_reasoning",
-        "top_k",
     }
 )
 OTHER_NAMES = {
@@ -129,8 +128,6 @@ def read_request(body: JSON) -> ChatRequest:
         setattr(request, name, body.get(name))
     effort = request.reasoning_effort
     request.shows_reasoning = bool(body.get("include_reasoning", effort not in (None, "none")))
-    top_k = body.get("top_k")
-    request.top_k = top_k if type(top_k) is int else None
     request.names = {
         field: name for field, name in OTHER_NAMES.items() if body.get(name) is not None
     }
@@ -139,6 +136,8 @@ def read_request(body: JSON) -> ChatRequest:
         for name, value in body.items()
         if value is not None and name not in READ_SPECIALLY and name not in READ_DIRECTLY
     }
+    if type(request.extra[NAME].get("top_k")) is int:  # of many servers, not of OpenAI's own
+        request.top_k = request.extra[NAME].pop("top_k")
     request.extra[NAME] |= _read_custom(body) | _read_stream_options(body)
     request.extra[MESSAGES] = unshared(body["messages"])
     return request
